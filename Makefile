@@ -1,0 +1,41 @@
+# `make demo` and `make test` set up .venv themselves; nothing but Python 3.11, pip and make is needed.
+PYTHON ?= python3.11
+# Which torch build: empty takes what pip finds. For a CPU-only build from PyTorch's own index:
+#   make TORCH_INDEX=https://download.pytorch.org/whl/cpu demo
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ENSEMBLE ?= demo/ensemble
+
+.PHONY: demo test check format serve clean
+
+demo: $(READY)
+	$(BIN)/prostate-alm demo --out demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_bundles.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+serve: $(READY)
+	$(BIN)/prostate-alm serve --ensemble $(ENSEMBLE)
+
+clean:
+	rm -rf $(VENV) demo
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,serve]" --group dev
+	touch $(READY)

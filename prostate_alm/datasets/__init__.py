@@ -1,0 +1,1 @@
+"""Cohorts: datalists and splits, import from DICOM, the synthetic cohort."""

@@ -1,0 +1,88 @@
+"""The exceptions of this package and the reason codes they carry.
+
+::
+
+    ProstateALMError
+    ├── ArgumentError               an argument is out of its range (also a ValueError)
+    ├── StudyRefusedError           this input does not become a study; carries a `Reason`
+    ├── CohortError                 a label table, datalist or split that can't be used
+    ├── TrainingError               a member or ensemble run that can't go on
+    ├── LossStateError              a loss was used out of order (index missing, state of another datalist)
+    └── EnsembleError               an ensemble folder that is incomplete, changed or not the pinned one
+
+A message is a sentence to a colleague: what was expected, what came, what to do. It never holds a
+patient's name, a date or a UID.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a study was refused, flagged or answered fail-safe. The values are part of the API."""
+
+    # the input does not become a study
+    INPUT_EMPTY = "INPUT_EMPTY"
+    INPUT_UNREADABLE = "INPUT_UNREADABLE"
+    INPUT_TOO_LARGE = "INPUT_TOO_LARGE"
+    MULTIPLE_PATIENTS = "MULTIPLE_PATIENTS"
+    MULTIPLE_STUDIES = "MULTIPLE_STUDIES"
+    T2_MISSING = "T2_MISSING"
+    DWI_MISSING = "DWI_MISSING"
+    ADC_MISSING = "ADC_MISSING"
+    B_VALUE_UNKNOWN = "B_VALUE_UNKNOWN"
+    HIGH_B_MISSING = "HIGH_B_MISSING"
+    SERIES_AMBIGUOUS = "SERIES_AMBIGUOUS"
+    SLICE_MISSING = "SLICE_MISSING"
+    SLICE_DUPLICATE = "SLICE_DUPLICATE"
+    ORIENTATION_MIXED = "ORIENTATION_MIXED"
+    GEOMETRY_INVALID = "GEOMETRY_INVALID"
+    PIXELS_UNREADABLE = "PIXELS_UNREADABLE"
+    # the study was read, but a quality gate did not pass
+    FRAME_OF_REFERENCE_DIFFERS = "FRAME_OF_REFERENCE_DIFFERS"
+    COVERAGE_LOW = "COVERAGE_LOW"
+    ADC_OUT_OF_RANGE = "ADC_OUT_OF_RANGE"
+    VOLUME_CONSTANT = "VOLUME_CONSTANT"
+    # a note that changes no decision
+    ADC_COMPUTED = "ADC_COMPUTED"
+    # the ensemble or the service could not answer
+    LOGIT_NOT_FINITE = "LOGIT_NOT_FINITE"
+    MEMBER_MISSING = "MEMBER_MISSING"
+    NEAR_THRESHOLD = "NEAR_THRESHOLD"
+    NOT_STORED = "NOT_STORED"
+    TIMEOUT = "TIMEOUT"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class ProstateALMError(Exception):
+    """Base of every exception that this package raises on purpose."""
+
+
+class ArgumentError(ProstateALMError, ValueError):
+    """An argument is out of its range."""
+
+
+class StudyRefusedError(ProstateALMError):
+    """This input does not become a study, for the stated `reason`."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {super().__str__()}"
+
+
+class CohortError(ProstateALMError):
+    """A label table, datalist or split can't be used as it is."""
+
+
+class TrainingError(ProstateALMError):
+    """A member or ensemble run can't go on."""
+
+
+class LossStateError(ProstateALMError, RuntimeError):
+    """A loss was used out of order, or its state belongs to another datalist."""
+
+
+class EnsembleError(ProstateALMError):
+    """An ensemble folder is incomplete, was changed, or is not the pinned one."""

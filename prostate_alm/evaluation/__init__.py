@@ -1,0 +1,1 @@
+"""ROC at a fixed number of misses, operating points, intervals; numpy and scipy only."""

@@ -1,0 +1,1 @@
+"""From an ensemble folder to logits; knows no threshold."""

@@ -1,0 +1,1 @@
+"""Losses, the ranking constraint and its augmented Lagrangian; torch only."""

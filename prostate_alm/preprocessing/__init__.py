@@ -1,0 +1,1 @@
+"""Deterministic `Study` -> `image`; the same code trains and serves."""

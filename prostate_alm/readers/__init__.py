@@ -1,0 +1,1 @@
+"""From files to a `Study`: DICOM folders and zips, NIfTI."""

@@ -1,0 +1,1 @@
+"""From logits and an operating point to a recommendation; knows no network."""

@@ -1,0 +1,1 @@
+"""From a datalist to members and an ensemble."""
