@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from monai.transforms.transform import Transform
 
 from prostate_alm.errors import ArgumentError, Reason, StudyRefusedError
 from prostate_alm.preprocessing.grid import box_grid, sample_on, sample_positive_on
@@ -80,16 +81,16 @@ class Preprocessing:
         return PreparedImage(image, quality_findings(study, values))
 
 
-class StudyToImage:
-    """`Preprocessing` as a step of a MONAI `Compose`: replaces the entry's "study" by its "image"."""
+class StudyToImage(Transform):
+    """`Preprocessing` as a step of a MONAI `Compose`: takes the entry's "study", leaves its key and its "image"."""
 
     def __init__(self, profile: str = "fast", box_mm: Iterable[float] = DEFAULT_BOX_MM) -> None:
         self.preprocessing = Preprocessing(profile, box_mm)
 
-    def __call__(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entry with "image" ``[3, H, W, D]`` in place of "study"."""
-        rest = {key: value for key, value in entry.items() if key != "study"}
-        return {**rest, "image": self.preprocessing(entry["study"]).image}
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the entry with "image" ``[3, H, W, D]``, and in place of the study its key."""
+        study: Study = data["study"]
+        return {**data, "study": study.key, "image": self.preprocessing(study).image}
 
 
 def choose_high_b(b_values: Iterable[float]) -> float:
