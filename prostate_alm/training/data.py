@@ -69,8 +69,8 @@ class CachedDataset(Dataset[dict[str, Any]]):
         augment: Sequence[Callable[[Any], Any]] = (),
     ) -> None:
         self.data = data
-        self.prepare = Compose(list(transform))
-        self.augment = Compose(list(augment))
+        self.prepare: Callable[[Any], Any] = Compose(list(transform))
+        self.augment: Callable[[Any], Any] = Compose(list(augment))
         self.cache_dir = Path(cache_dir)
         self._arguments = hashlib.sha256(pickle.dumps(list(transform))).hexdigest()
 
@@ -82,7 +82,7 @@ class CachedDataset(Dataset[dict[str, Any]]):
         path = self.cache_dir / f"{self._name(entry)}.pt"
         if not path.is_file():
             save_atomically(self.prepare(dict(entry)), path)
-        return self.augment(load_weights(path))  # pyright: ignore[reportReturnType] - one entry in, one entry out
+        return self.augment(load_weights(path))
 
     def _name(self, entry: Entry) -> str:
         stats = [Path(entry[key]).stat() for key in FILES if entry.get(key)]

@@ -6,6 +6,7 @@ the order of the list: `PenaltyHandler` stands after the `ValidationHandler` who
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -155,7 +156,7 @@ class EpochLog:
         row[self.metric] = float(self.evaluator.state.metrics[self.metric])
         self.rows.append(row)
         self._batches = []
-        temporary = self.path.with_suffix(".tmp")
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         temporary.write_text("".join(json.dumps(r) + "\n" for r in self.rows), encoding="utf-8")
         temporary.replace(self.path)
 
