@@ -46,6 +46,7 @@ class Reason(StrEnum):
     ADC_COMPUTED = "ADC_COMPUTED"
     # the ensemble or the service could not answer
     LOGIT_NOT_FINITE = "LOGIT_NOT_FINITE"
+    ENSEMBLE_INVALID = "ENSEMBLE_INVALID"
     MEMBER_MISSING = "MEMBER_MISSING"
     NEAR_THRESHOLD = "NEAR_THRESHOLD"
     NOT_STORED = "NOT_STORED"

@@ -1,0 +1,208 @@
+"""Whatever fails, the answer is never "not needed"."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from prostate_alm.errors import Reason
+from prostate_alm.evaluation.operating_point import choose_operating_point
+from prostate_alm.report.triage import (
+    GUARD_BAND,
+    Basis,
+    Evidence,
+    ModelIdentity,
+    Recommendation,
+    TriageAnswer,
+    decide,
+)
+from prostate_alm.study import QualityFinding, Role, Series
+
+POINT = choose_operating_point([-3.0, -2.0, 0.5, 2.0], [0, 0, 1, 1])  # threshold 0.5
+MODEL = ModelIdentity(name="prostate_dce", version="0.1.0", sha256="ab" * 32, members=3)
+PASSED = QualityFinding(Reason.COVERAGE_LOW, 0.98, 0.6, passed=True)
+FAILED = QualityFinding(Reason.VOLUME_CONSTANT, 0.0, 1e-3, passed=False)
+LOW = (-2.0, -1.0, -3.0)
+
+any_number = st.floats(allow_nan=True, allow_infinity=True)
+findings = st.builds(QualityFinding, st.sampled_from(Reason), any_number, any_number, passed=st.booleans())
+evidences = st.builds(
+    Evidence,
+    failures=st.lists(st.sampled_from(Reason), max_size=3).map(tuple),
+    member_logits=st.lists(any_number, max_size=5).map(tuple),
+    quality=st.lists(findings, max_size=3).map(tuple),
+    flags=st.lists(st.sampled_from(Reason), max_size=2).map(tuple),
+)
+
+
+def answer(*, member_logits=LOW, quality=(PASSED,), failures=(), point=POINT, model=MODEL, flags=()):
+    evidence = Evidence(failures=failures, member_logits=member_logits, quality=quality, flags=flags)
+    return decide("study-1", evidence, operating_point=point, model=model)
+
+
+def test_everything_held_and_the_score_is_low():
+    result = answer()
+    assert result.recommendation is Recommendation.DCE_NOT_NEEDED
+    assert (result.basis, result.reasons) == (Basis.MODEL, ())
+    assert result.logit == -2.0
+    assert result.probability == pytest.approx(1 / (1 + math.exp(2.0)))
+
+
+@pytest.mark.parametrize("logit", [0.5, 0.51, 4.0, 800.0])
+def test_a_score_at_or_above_the_threshold_is_the_models_recommendation(logit):
+    result = answer(member_logits=(logit,) * 3)
+    assert (result.recommendation, result.basis) == (Recommendation.DCE_RECOMMENDED, Basis.MODEL)
+
+
+@pytest.mark.parametrize("below", [1e-9, 1e-5, 0.5e-3])
+def test_a_score_just_below_the_threshold_is_not_believed(below):
+    result = answer(member_logits=(0.5 - below,) * 3)
+    assert (result.recommendation, result.basis) == (Recommendation.DCE_RECOMMENDED, Basis.FAILSAFE)
+    assert result.reasons == (Reason.NEAR_THRESHOLD,)
+
+
+def test_the_mean_is_taken_of_logits_not_of_probabilities():
+    # mean logit -1.33 is below the threshold; the mean probability 0.67 has a logit above it
+    result = answer(member_logits=(3.0, 3.0, -10.0))
+    assert result.logit == pytest.approx(-4 / 3)
+    assert result.recommendation is Recommendation.DCE_NOT_NEEDED
+
+
+FAULTS = {
+    "refusal": lambda kept: kept | {"failures": (Reason.T2_MISSING,)},
+    "gate": lambda kept: kept | {"quality": (*kept["quality"], FAILED)},
+    "no gates": lambda kept: kept | {"quality": ()},
+    "nan": lambda kept: kept | {"member_logits": (-2.0, math.nan, -3.0)},
+    "minus infinity": lambda kept: kept | {"member_logits": (-2.0, -math.inf, -3.0)},
+    "member missing": lambda kept: kept | {"member_logits": (-2.0, -3.0)},
+    "member too many": lambda kept: kept | {"member_logits": (*LOW, -2.0)},
+    "no members": lambda kept: kept | {"member_logits": ()},
+    "near": lambda kept: kept | {"member_logits": (0.4995,) * 3},
+    "no model": lambda kept: kept | {"model": None},
+    "no threshold": lambda kept: kept | {"point": None},
+}
+
+
+@given(st.sets(st.sampled_from(sorted(FAULTS)), min_size=1))
+def test_no_set_of_faults_answers_not_needed(faults):
+    arguments = {"member_logits": LOW, "quality": (PASSED,), "failures": (), "point": POINT, "model": MODEL}
+    for fault in faults:
+        arguments = FAULTS[fault](arguments)
+    result = answer(**arguments)
+    assert result.recommendation is Recommendation.DCE_RECOMMENDED
+    assert result.basis is Basis.FAILSAFE
+    assert result.reasons
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("refusal", Reason.T2_MISSING),
+        ("gate", Reason.VOLUME_CONSTANT),
+        ("no gates", Reason.INTERNAL_ERROR),
+        ("nan", Reason.LOGIT_NOT_FINITE),
+        ("minus infinity", Reason.LOGIT_NOT_FINITE),
+        ("member missing", Reason.MEMBER_MISSING),
+        ("member too many", Reason.MEMBER_MISSING),
+        ("no members", Reason.MEMBER_MISSING),
+        ("no model", Reason.ENSEMBLE_INVALID),
+        ("no threshold", Reason.ENSEMBLE_INVALID),
+    ],
+)
+def test_each_fault_has_its_reason(fault, reason):
+    kept = {"member_logits": LOW, "quality": (PASSED,), "failures": (), "point": POINT, "model": MODEL}
+    assert answer(**FAULTS[fault](kept)).reasons == (reason,)
+
+
+@given(evidences, st.sampled_from([POINT, None]), st.sampled_from([MODEL, None]))
+def test_decide_is_total_and_not_needed_only_when_everything_held(evidence, point, model):
+    result = decide("study-1", evidence, operating_point=point, model=model)
+    if result.recommendation is Recommendation.DCE_NOT_NEEDED:
+        assert point is POINT
+        assert model is MODEL
+        assert not evidence.failures
+        assert evidence.quality
+        assert all(finding.passed for finding in evidence.quality)
+        assert len(evidence.member_logits) == MODEL.members
+        assert all(math.isfinite(logit) for logit in evidence.member_logits)
+        assert sum(evidence.member_logits) / 3 < POINT.threshold - GUARD_BAND
+
+
+def test_the_logits_are_reported_even_when_a_gate_failed():
+    result = answer(quality=(PASSED, FAILED))
+    assert result.basis is Basis.FAILSAFE
+    assert result.logit == -2.0
+    assert result.member_logits == LOW
+
+
+def test_all_reasons_are_given_once():
+    result = answer(failures=(Reason.TIMEOUT, Reason.TIMEOUT), quality=(FAILED, FAILED))
+    assert result.reasons == (Reason.TIMEOUT, Reason.VOLUME_CONSTANT)
+
+
+def test_a_flag_changes_no_decision():
+    result = answer(flags=(Reason.ADC_COMPUTED,))
+    assert result.recommendation is Recommendation.DCE_NOT_NEEDED
+    assert result.flags == (Reason.ADC_COMPUTED,)
+
+
+@given(evidences)
+def test_the_json_is_strict_and_reads_back_as_the_same_answer(evidence):
+    result = decide("study-1", evidence, operating_point=POINT, model=MODEL)
+    text = result.model_dump_json()
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    json.loads(text, parse_constant=refuse)
+    assert TriageAnswer.model_validate_json(text) == result
+
+
+def test_the_json_has_the_fields_of_the_contract():
+    series = (Series(Role.DWI, 6, "ep2d_diff", (50.0, 400.0, 800.0)), Series(Role.T2, 4, "t2_tse_tra"))
+    evidence = Evidence(member_logits=LOW, quality=(PASSED,), series=series)
+    content = json.loads(decide("study-1", evidence, operating_point=POINT, model=MODEL).model_dump_json())
+    assert content["id"] == "study-1"
+    assert content["recommendation"] == "DCE_NOT_NEEDED"
+    assert content["basis"] == "MODEL"
+    assert content["operating_point"]["name"] == "0-fn"
+    assert content["operating_point"]["status"] == "approximate"
+    assert content["series"]["dwi"] == {"number": 6, "description": "ep2d_diff", "b_values": [50.0, 400.0, 800.0]}
+    assert content["quality"] == [{"reason": "COVERAGE_LOW", "value": 0.98, "limit": 0.6, "passed": True}]
+    assert content["model"] == {"name": "prostate_dce", "version": "0.1.0", "sha256": "ab" * 32, "members": 3}
+    assert content["intended_use"] == "Research use only"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"basis": "FAILSAFE"},
+        {"basis": "FAILSAFE", "reasons": ["TIMEOUT"]},
+        {"reasons": ["TIMEOUT"]},
+        {"logit": None, "probability": None},
+        {"logit": math.nan},
+        {"logit": 0.5},
+        {"logit": 0.4995},
+        {"member_logits": [-1.0, None, -2.0]},
+        {"member_logits": [-1.0, -2.0]},
+        {"quality": []},
+        {"quality": [{"reason": "COVERAGE_LOW", "value": 0.1, "limit": 0.6, "passed": False}]},
+        {"model": None},
+        {"operating_point": None},
+        {"intended_use": "Clinical use"},
+    ],
+)
+def test_a_contradictory_not_needed_cannot_be_made(change):
+    content = answer().model_dump()
+    TriageAnswer.model_validate(content)
+    with pytest.raises(ValidationError):
+        TriageAnswer.model_validate(content | change)
+
+
+def test_a_fail_safe_answer_must_say_why():
+    content = answer(failures=(Reason.TIMEOUT,)).model_dump()
+    with pytest.raises(ValidationError, match="reason"):
+        TriageAnswer.model_validate(content | {"reasons": ()})
