@@ -1,0 +1,93 @@
+"""The diffusion b-value of one image, from wherever its vendor wrote it.
+
+Order of trust: the standard's (0018,9087); Siemens (0019,100C), often VR OB with a padded string; GE (0043,1039),
+first number, with 10⁹ added; Philips (2001,1003); the b in Siemens' SequenceName (``*ep_b50t``); a single
+``b800`` in the SeriesDescription. Never the ProtocolName, which names what was planned.
+"""
+
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydicom.dataset import Dataset
+
+STANDARD_TAG = 0x0018_9087
+SIEMENS_TAG = 0x0019_100C
+GE_TAG = 0x0043_1039
+PHILIPS_TAG = 0x2001_1003
+
+_SEQUENCE_NAME = re.compile(r"ep_b(\d+)(?!\d|_\d)")  # not `ep_b50_800`: that is a map or a calculated image
+_DESCRIPTION = re.compile(r"(?<![A-Z])B[ _=]?(\d{2,4})(?!\d|[ _,;/-]+\d{2})", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?")
+_GE_OFFSET = 1e9
+_LARGEST = 10_000.0
+
+
+class BValueSource(StrEnum):
+    """Where a b-value was read."""
+
+    STANDARD = "(0018,9087)"
+    SIEMENS = "Siemens (0019,100C)"
+    GE = "GE (0043,1039)"
+    PHILIPS = "Philips (2001,1003)"
+    SEQUENCE_NAME = "SequenceName"
+    DESCRIPTION = "SeriesDescription"
+
+
+@dataclass(frozen=True)
+class BValue:
+    """A b-value in s/mm², rounded to a whole number, and where it was read."""
+
+    value: float
+    source: BValueSource
+
+
+def read_b_value(dataset: Dataset) -> BValue | None:
+    """The b-value of an image; None when no place holds one between 0 and 10 000 s/mm²."""
+    vendor = str(dataset.get("Manufacturer", "")).upper()
+    places = [
+        (BValueSource.STANDARD, STANDARD_TAG, True),
+        (BValueSource.SIEMENS, SIEMENS_TAG, _is_from(dataset, 0x0019_0010, vendor, "SIEMENS")),
+        (BValueSource.GE, GE_TAG, _is_from(dataset, 0x0043_0010, vendor, "GE")),
+        (BValueSource.PHILIPS, PHILIPS_TAG, _is_from(dataset, 0x2001_0010, vendor, "PHILIPS")),
+    ]
+    for source, tag, applies in places:
+        number = _first_number(dataset[tag].value) if applies and tag in dataset else None
+        if number is not None and source is BValueSource.GE and number >= _GE_OFFSET:
+            number -= _GE_OFFSET
+        if number is not None and 0 <= number <= _LARGEST:
+            return BValue(float(round(number)), source)
+    return _from_text(dataset)
+
+
+def _is_from(dataset: Dataset, creator_tag: int, vendor: str, name: str) -> bool:
+    """Whether a private block belongs to a vendor: by its creator, or by the Manufacturer when that was removed."""
+    creator = str(dataset[creator_tag].value).upper() if creator_tag in dataset else ""
+    return creator.startswith(name) if creator else vendor.startswith(name)
+
+
+def _first_number(value: object) -> float | None:
+    """The first number in a private element, whatever VR the writer gave it."""
+    if isinstance(value, (bytes, bytearray)):
+        text = bytes(value).split(b"\\")[0].strip(b" \0").decode("ascii", errors="replace")
+        if not _NUMBER.fullmatch(text):
+            return float(struct.unpack("<f", value)[0]) if len(value) == 4 else None
+        return float(text)
+    if isinstance(value, str):
+        text = value.split("\\")[0].strip(" \0")
+        return float(text) if _NUMBER.fullmatch(text) else None
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, Sequence) and len(value) > 0:  # a pydicom MultiValue
+        return _first_number(value[0])
+    return None
+
+
+def _from_text(dataset: Dataset) -> BValue | None:
+    found = _SEQUENCE_NAME.search(str(dataset.get("SequenceName", "")))
+    if found:
+        return BValue(float(found[1]), BValueSource.SEQUENCE_NAME)
+    named = _DESCRIPTION.findall(str(dataset.get("SeriesDescription", "")))
+    return BValue(float(named[0]), BValueSource.DESCRIPTION) if len(named) == 1 else None

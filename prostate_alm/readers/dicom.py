@@ -1,0 +1,186 @@
+"""Scan DICOM headers and group them into one patient's series; no pixel is decoded here.
+
+A file that claims to be DICOM and can't be read refuses the whole input: were it skipped, a slice lost at the edge
+of a stack would go unseen. Files that claim nothing (``.DS_Store``, a text) are skipped and counted.
+"""
+
+import logging
+import threading
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.archive import SourceFile
+from prostate_alm.readers.instance import HEADER_TAGS, MR_IMAGE, MULTI_FRAME_MR, Instance, read_instance
+
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_PIXEL_DATA = 0x7FE0_0010
+_UNDEFINED_LENGTH = 0xFFFF_FFFF
+_DEFER_BYTES = 4096  # longer values, the pixels first, stay on disk
+_SUFFIXES = (".dcm", ".dicom", ".ima")
+# Group 0002 or 0008 in little endian with a low element number: a data set without the preamble of a file.
+_BARE_STARTS = tuple(bytes([group, 0, element, 0]) for group in (2, 8) for element in (0, 1, 2, 5, 8, 0x12, 0x16))
+
+_quiet_lock = threading.RLock()
+
+
+@dataclass(frozen=True, eq=False)
+class DicomSeries:
+    """The instances of one series, in an order that no file name decides."""
+
+    instances: tuple[Instance, ...]
+
+    @property
+    def first(self) -> Instance:
+        """The instance that speaks for what all share."""
+        return self.instances[0]
+
+    @property
+    def number(self) -> int | None:
+        """The series number; None when absent."""
+        return self.first.number
+
+    @property
+    def description(self) -> str:
+        """What the scanner calls the series."""
+        return self.first.description
+
+    @property
+    def name(self) -> str:
+        """How messages speak of the series."""
+        return "a series without number" if self.number is None else f"series {self.number}"
+
+    @property
+    def time(self) -> float | None:
+        """When its acquisition began, in seconds; None when unknown."""
+        times = [instance.time for instance in self.instances if instance.time is not None]
+        return min(times) if times else None
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """All series of one study, by number, and how many files were no DICOM."""
+
+    series: tuple[DicomSeries, ...]
+    skipped_files: int
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's warnings and log lines, which quote values from headers, out of the output.
+
+    Filters and loggers belong to the process, so one thread at a time parses.
+    """
+    logger = logging.getLogger("pydicom")
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        disabled, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = disabled
+
+
+def claims_dicom(file: SourceFile) -> bool:
+    """Whether a file says it is DICOM: by its magic word, its name, or by being empty where an image would be."""
+    with file.path.open("rb") as stream:
+        head = stream.read(132)
+    if head[128:] == b"DICM" or file.base_name.startswith("."):
+        return head[128:] == b"DICM"
+    return head.startswith(_BARE_STARTS) or not head.strip(b"\0") or file.base_name.endswith(_SUFFIXES)
+
+
+def scan_files(files: Sequence[SourceFile]) -> Scan:
+    """Read every header and group the images by series.
+
+    Raises:
+        StudyRefusedError: a file that claims to be DICOM can't be read or is deflated; none is DICOM; two patients
+            or two studies.
+    """
+    instances: list[Instance] = []
+    skipped = 0
+    with quiet_pydicom():
+        for number, file in enumerate(files, start=1):
+            instance = _read_file(file, f"file {number} of {len(files)} in the order of names")
+            if instance is None:
+                skipped += 1
+            else:
+                instances.append(instance)
+    if not instances:
+        raise StudyRefusedError(
+            Reason.INPUT_UNREADABLE,
+            f"of {len(files)} files none is DICOM and none a `t2.nii.gz`; give the folder or zip of one study.",
+        )
+    _refuse_mixtures(instances)
+    return Scan(_group(instances), skipped)
+
+
+def _read_file(file: SourceFile, where: str) -> Instance | None:
+    """The instance in a file; None when it is no DICOM or only a directory of others."""
+    if not claims_dicom(file):
+        return None
+    try:
+        meta = read_file_meta_info(file.path)
+        if meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
+            return None
+        if meta.get("TransferSyntaxUID") == _DEFLATED:  # before the data set: inflating it could fill the memory
+            raise StudyRefusedError(
+                Reason.INPUT_UNREADABLE, f"{where} has the deflated transfer syntax; export it uncompressed."
+            )
+        dataset = dcmread(file.path, defer_size=_DEFER_BYTES, specific_tags=HEADER_TAGS)
+        _check_whole(dataset, str(meta.get("MediaStorageSOPClassUID", "")), file.path)
+        return read_instance(dataset, file.path)
+    except StudyRefusedError:
+        raise
+    except Exception as error:  # whatever a corrupt header makes pydicom raise
+        raise StudyRefusedError(
+            Reason.INPUT_UNREADABLE,
+            f"{where} claims to be DICOM and can't be read ({type(error).__name__}); export the study again.",
+        ) from None
+
+
+def _check_whole(dataset: Dataset, stored_class: str, path: Path) -> None:
+    """Raise EOFError when an image lacks its pixels or the file ends before they do."""
+    sop_class = str(dataset.get("SOPClassUID", "")) or stored_class
+    if not sop_class or not dataset.get("SeriesInstanceUID"):
+        raise EOFError
+    pixels = dataset.get_item(_PIXEL_DATA, keep_deferred=True)
+    if pixels is None and sop_class in {MR_IMAGE, *MULTI_FRAME_MR}:
+        raise EOFError
+    if not isinstance(pixels, RawDataElement) or pixels.length == _UNDEFINED_LENGTH:
+        return  # of undefined length: pydicom has looked for its end
+    if pixels.value_tell + pixels.length > path.stat().st_size:
+        raise EOFError
+
+
+def _refuse_mixtures(instances: Sequence[Instance]) -> None:
+    patients = {instance.patient_id for instance in instances} - {""}
+    names = {instance.patient_name for instance in instances} - {""}
+    if max(len(patients), len(names)) > 1:
+        raise StudyRefusedError(
+            Reason.MULTIPLE_PATIENTS,
+            f"the input mixes {max(len(patients), len(names))} patients; send each patient's study alone.",
+        )
+    studies = {instance.study for instance in instances}
+    if len(studies) > 1:
+        raise StudyRefusedError(
+            Reason.MULTIPLE_STUDIES, f"the input holds {len(studies)} studies; send one examination alone."
+        )
+
+
+def _group(instances: Sequence[Instance]) -> tuple[DicomSeries, ...]:
+    groups: defaultdict[str, list[Instance]] = defaultdict(list)
+    for instance in instances:
+        groups[instance.series].append(instance)
+    series = [DicomSeries(tuple(sorted(group, key=lambda instance: instance.sop))) for group in groups.values()]
+    return tuple(sorted(series, key=lambda one: (one.number is None, one.number or 0, one.first.series)))

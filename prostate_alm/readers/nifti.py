@@ -1,0 +1,210 @@
+"""NIfTI in and out: ``t2``, four-dimensional ``dwi`` with its b-values, and ``adc``.
+
+NIfTI counts millimetres in RAS, a `Study` in LPS: the flip of the first two axes is done here and nowhere else.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.nifti1 import Nifti1Image
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.adc import fit_adc
+from prostate_alm.readers.volume import content_key
+from prostate_alm.study import Geometry, Matrix, Role, Series, Study, Volume
+
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_LARGEST = 2**28  # voxels of one volume, 1 GiB as float32
+_LARGEST_B_VALUES = 64
+_SAME_AFFINE_MM = 0.5  # near 180° the rounding of the qform's quaternion moves a corner by up to 0.1 mm
+
+
+def read_nifti_study(
+    t2: Path, dwi: Path, *, b_values: Sequence[float], adc: Path | None = None, key: str = ""
+) -> Study:
+    """Read a study from NIfTI files.
+
+    Args:
+        t2: three-dimensional.
+        dwi: four-dimensional, one volume for each b-value; three-dimensional for a single one.
+        b_values: in s/mm², in the order of the volumes.
+        adc: three-dimensional, in 1e-6 mm²/s; fitted from two or more b-values and flagged when None.
+        key: pseudonym; empty takes one from the voxel values.
+
+    Raises:
+        StudyRefusedError: a file that can't be read, a geometry that is not stated, or b-values that do not fit.
+    """
+    t2_volume = _single(t2, "t2")
+    volumes = _read(dwi, "dwi")
+    by_b = _by_b_value(volumes, [float(b) for b in b_values])
+    flags = () if adc is not None else (Reason.ADC_COMPUTED,)
+    adc_volume = fit_adc(by_b) if adc is None else _single(adc, "adc")
+    series = [Series(Role.T2, None, "t2"), Series(Role.DWI, None, "dwi", tuple(sorted(by_b)))]
+    if adc is not None:
+        series.append(Series(Role.ADC, None, "adc"))
+    name = key or content_key([t2_volume, *(by_b[b] for b in sorted(by_b))])
+    return Study(name, t2_volume, by_b, adc_volume, series=tuple(series), flags=flags)
+
+
+def write_nifti_study(study: Study, folder: Path) -> dict[str, object]:
+    """Write ``t2.nii.gz``, ``dwi.nii.gz`` with ``dwi.bval``, and ``adc.nii.gz``; float32, values unchanged.
+
+    Returns:
+        The file names, relative to `folder`, under ``t2``, ``dwi`` and ``adc``, and the list ``b_values``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    b_values = list(study.dwi)
+    stack = np.stack([study.dwi[b].data for b in b_values], axis=-1)
+    _write(folder / "t2.nii.gz", study.t2.data, study.t2.geometry)
+    _write(folder / "dwi.nii.gz", stack, study.dwi[b_values[0]].geometry)
+    _write(folder / "adc.nii.gz", study.adc.data, study.adc.geometry)
+    (folder / "dwi.bval").write_text(" ".join(f"{b:g}" for b in b_values) + "\n", encoding="ascii")
+    return {"t2": "t2.nii.gz", "dwi": "dwi.nii.gz", "adc": "adc.nii.gz", "b_values": b_values}
+
+
+def read_b_value_file(path: Path) -> list[float]:
+    """The b-values of a ``.bval`` file, in s/mm², in the order of the volumes.
+
+    Raises:
+        StudyRefusedError: it holds anything but finite numbers from 0 on.
+    """
+    try:
+        values = [float(word) for word in path.read_text(encoding="ascii").split()[: _LARGEST_B_VALUES + 1]]
+    except (ValueError, OSError):
+        values = []
+    if not values or not all(math.isfinite(value) and value >= 0 for value in values):
+        raise StudyRefusedError(
+            Reason.B_VALUE_UNKNOWN,
+            "`dwi.bval` must hold one number for each volume, in s/mm²; write it as dcm2niix does.",
+        )
+    return values
+
+
+class LoadStudy:
+    """Add the `Study` of a datalist entry under ``study``; the other keys stay as they are.
+
+    An entry holds absolute paths under ``t2``, ``dwi`` and, if there is one, ``adc``, and the list ``b_values``.
+    A string that already stands under ``study`` becomes the key.
+    """
+
+    def __call__(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the entry's files.
+
+        Raises:
+            StudyRefusedError: as `read_nifti_study`.
+        """
+        adc, key = entry.get("adc"), entry.get("study")
+        study = read_nifti_study(
+            Path(entry["t2"]),
+            Path(entry["dwi"]),
+            b_values=entry["b_values"],
+            adc=Path(adc) if adc else None,
+            key=key if isinstance(key, str) else "",
+        )
+        return {**entry, "study": study}
+
+
+def _by_b_value(volumes: Sequence[Volume], b_values: Sequence[float]) -> dict[float, Volume]:
+    usable = all(math.isfinite(b) and b >= 0 for b in b_values)
+    if not usable or not len(set(b_values)) == len(b_values) == len(volumes):
+        raise StudyRefusedError(
+            Reason.B_VALUE_UNKNOWN,
+            f"`dwi` has {len(volumes)} volumes and {len(b_values)} b-values; give one distinct b-value for each.",
+        )
+    if max(b_values) <= 0:
+        raise StudyRefusedError(Reason.DWI_MISSING, "no b-value of `dwi` is above 0; send a diffusion-weighted volume.")
+    return dict(zip(b_values, volumes, strict=True))
+
+
+def _single(path: Path, role: str) -> Volume:
+    volumes = _read(path, role)
+    if len(volumes) != 1:
+        raise StudyRefusedError(
+            Reason.GEOMETRY_INVALID, f"`{role}` has {len(volumes)} volumes in one file; one is expected."
+        )
+    return volumes[0]
+
+
+def _read(path: Path, role: str) -> list[Volume]:
+    """Every volume of a file, on its grid in LPS."""
+    image = _open(path, role)
+    shape = image.shape
+    if len(shape) not in (3, 4) or min(shape[:2]) < 2 or shape[2] < 2 or (len(shape) == 4 and shape[3] < 1):
+        raise StudyRefusedError(Reason.GEOMETRY_INVALID, f"`{role}` has shape {shape}; a volume of slices is expected.")
+    if math.prod(shape[:3]) > _LARGEST or (len(shape) == 4 and shape[3] > _LARGEST_B_VALUES):
+        raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"`{role}` has shape {shape}; it is larger than any study.")
+    geometry = Geometry((shape[0], shape[1], shape[2]), _affine(image, role))
+    data = _voxels(image, role).reshape(*shape[:3], -1)
+    return [Volume(data[..., index], geometry) for index in range(data.shape[3])]
+
+
+def _open(path: Path, role: str) -> Nifti1Image:
+    if not path.is_file():
+        missing = {"t2": Reason.T2_MISSING, "dwi": Reason.DWI_MISSING}.get(role, Reason.ADC_MISSING)
+        raise StudyRefusedError(missing, f"the file of `{role}` is not there; check the path.")
+    try:
+        image = nib.load(path)
+    except Exception as error:  # whatever a corrupt header makes nibabel raise
+        raise _unreadable(role, error) from None
+    if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
+        raise StudyRefusedError(Reason.INPUT_UNREADABLE, f"`{role}` is no NIfTI file; convert it, e.g. with dcm2niix.")
+    return image
+
+
+def _voxels(image: Nifti1Image, role: str) -> NDArray[np.float32]:
+    try:
+        data = np.asarray(image.dataobj, dtype=np.float32)
+    except Exception as error:  # a truncated or corrupt file fails in gzip, zlib or numpy
+        raise _unreadable(role, error) from None
+    if not np.isfinite(data).all():
+        raise StudyRefusedError(Reason.PIXELS_UNREADABLE, f"`{role}` holds values that are not finite; write it again.")
+    return data
+
+
+def _unreadable(role: str, error: Exception) -> StudyRefusedError:
+    return StudyRefusedError(
+        Reason.INPUT_UNREADABLE, f"`{role}` can't be read as NIfTI ({type(error).__name__}); write the file again."
+    )
+
+
+def _affine(image: Nifti1Image, role: str) -> Matrix:
+    """Voxel to LPS mm; refused unless the header states one perpendicular grid in mm."""
+    header = image.header
+    stated = int(header["sform_code"]) or int(header["qform_code"])
+    units = str(header.get_xyzt_units()[0])
+    affine = np.asarray(image.affine, dtype=np.float64)
+    axes = affine[:3, :3] / np.maximum(np.linalg.norm(affine[:3, :3], axis=0), 1e-12)
+    if not stated or _affines_disagree(image) or units not in {"mm", "unknown"} or not np.isfinite(affine).all():
+        problem = "does not state one orientation in mm (sform, qform, units)"
+    elif np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+        problem = "has axes that are not perpendicular"
+    else:
+        return _RAS_TO_LPS @ affine
+    raise StudyRefusedError(Reason.GEOMETRY_INVALID, f"`{role}` {problem}; convert it again from DICOM.")
+
+
+def _affines_disagree(image: Nifti1Image) -> bool:
+    """Whether the header states two affines, sform and qform, that put a corner at two places."""
+    header: Any = image.header  # its stubs mix what `coded` returns
+    if not (int(header["sform_code"]) and int(header["qform_code"])):
+        return False
+    try:
+        difference = np.subtract(header.get_sform(), header.get_qform())
+    except (ValueError, HeaderDataError):  # an impossible quaternion
+        return True
+    corner = np.append(np.array(image.shape[:3]) - 1, 1.0)
+    return not np.abs(difference @ corner).max() <= _SAME_AFFINE_MM
+
+
+def _write(path: Path, data: NDArray[np.float32], geometry: Geometry) -> None:
+    image = Nifti1Image(data, _RAS_TO_LPS @ geometry.affine, dtype=np.float32)
+    image.header.set_xyzt_units("mm", "unknown")
+    image.set_sform(image.affine, code="scanner")
+    image.set_qform(None, code="unknown")  # its quaternion could not hold the affine to 1e-5
+    nib.save(image, path)

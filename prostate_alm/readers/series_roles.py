@@ -1,0 +1,168 @@
+"""What each DICOM series is, and why: the rules that look at one series alone.
+
+Decided in this order: no single-frame MR image, mosaic, FA or exponential map, ADC (before any b-value rule, for ADC
+series carry b-values), calculated b-value, diffusion, axial T2. Descriptions only break a tie that the physics leaves.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from prostate_alm.readers.dicom import DicomSeries
+from prostate_alm.readers.geometry import normal_of
+from prostate_alm.readers.instance import Instance, class_name
+
+_ADC = re.compile(r"(^|[^A-Z])D?ADC([^A-Z]|$)|APPARENT DIFFUSION")
+_FA_OR_EXPONENTIAL = re.compile(r"(?<![A-Z])(FA|EADC|EXP(ONENTIAL)?)(?![A-Z])")
+_CALCULATED = re.compile(r"CALC_?BVAL|SYNTHETIC|CALCULATED|(?<![A-Z])[SC]B\d{3,4}")  # Philips names it sB1400
+_TWO_B_VALUES = re.compile(r"ep_b\d+_\d+")
+_DIFFUSION = re.compile(r"DWI|DIFF")
+_NOT_T2 = re.compile(r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN|TWIST|VIBE|STIR|FLAIR)")
+
+T2_ECHO_TIME_MS = 60.0
+T2_REPETITION_TIME_MS = 1000.0
+AXIAL_COSINE = 0.80  # tilts up to 42° have been seen
+T2_POSITIONS = 10
+
+
+class SeriesRole(StrEnum):
+    """What a series is."""
+
+    T2 = "axial T2"
+    DWI = "DWI"
+    ADC = "ADC"
+    CALCULATED_B = "calculated b"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, eq=False)
+class RoledSeries:
+    """A series, its role, and the reason in words."""
+
+    series: DicomSeries
+    role: SeriesRole
+    why: str
+
+
+def role_of(series: DicomSeries) -> RoledSeries:
+    """Decide what a series is."""
+    role, why = _no_image(series) or _map_or_diffusion(series) or _t2(series)
+    return RoledSeries(series, role, why)
+
+
+def acquired(instances: Sequence[Instance]) -> list[Instance]:
+    """The images of a diffusion series that the scanner measured: those of a calculated b-value left out."""
+    return [instance for instance in instances if not _is_calculated(instance)]
+
+
+def b_values_of(instances: Sequence[Instance]) -> tuple[float, ...]:
+    """The distinct b-values in s/mm², ascending."""
+    return tuple(sorted({instance.b_value.value for instance in instances if instance.b_value is not None}))
+
+
+def _no_image(series: DicomSeries) -> tuple[SeriesRole, str] | None:
+    if any(instance.is_multi_frame for instance in series.instances):
+        return SeriesRole.OTHER, "an enhanced multi-frame object, which is not read; export it as classic MR images"
+    odd = [instance for instance in series.instances if not instance.is_image]
+    if len(odd) == len(series.instances):
+        return SeriesRole.OTHER, f"no MR image but {class_name(odd[0].sop_class)}"
+    if any("MOSAIC" in instance.image_type for instance in series.instances):
+        return SeriesRole.OTHER, "a mosaic, several slices in one image"
+    return None
+
+
+def _map_or_diffusion(series: DicomSeries) -> tuple[SeriesRole, str] | None:
+    first, name = series.first, series.description.upper()
+    values = b_values_of(series.instances)
+    diffusion = _is_diffusion(series)
+    if {"FA", "EXP", "EADC"} & set(first.image_type) or (diffusion and _FA_OR_EXPONENTIAL.search(name)):
+        return SeriesRole.OTHER, "an anisotropy or exponential map"
+    if "ADC" in first.image_type:
+        return SeriesRole.ADC, "ImageType holds ADC"
+    if _ADC.search(name):
+        return SeriesRole.ADC, "the description names an ADC map"
+    if diffusion and not acquired(series.instances):
+        return SeriesRole.CALCULATED_B, f"b {_listed(values)} was calculated, not acquired"
+    if diffusion:
+        sources = Counter(one.b_value.source for one in series.instances if one.b_value is not None)
+        where = f" from {', '.join(sorted(sources))}" if sources else ""
+        return SeriesRole.DWI, f"diffusion, b {_listed(b_values_of(acquired(series.instances)))}{where}"
+    return None
+
+
+def _listed(values: Sequence[float]) -> str:
+    return "/".join(f"{value:g}" for value in values) or "unknown"
+
+
+def _is_diffusion(series: DicomSeries) -> bool:
+    first = series.first
+    return (
+        bool({"DIFFUSION", "TRACEW"} & set(first.image_type))
+        or any(one.b_value is not None and one.b_value.value > 0 for one in series.instances)
+        or ("EP" in first.sequences and _DIFFUSION.search(series.description.upper()) is not None)
+    )
+
+
+def _is_calculated(instance: Instance) -> bool:
+    types = set(instance.image_type)
+    return (
+        any(part.startswith("CALC_BVAL") for part in types)
+        or _CALCULATED.search(instance.description.upper()) is not None
+        or ("TRACEW" in types and _TWO_B_VALUES.search(instance.sequence_name) is not None)
+    )
+
+
+def _t2(series: DicomSeries) -> tuple[SeriesRole, str]:
+    first = series.first
+    axial, positions = _axial_positions(series.instances)
+    problem = _no_t2_contrast(series) or _no_single_volume(series.instances)
+    if problem is None and axial * 2 < len(series.instances):
+        problem = "not axial"
+    if problem is None and positions < T2_POSITIONS:
+        problem = f"{positions} axial slices, T2 has at least {T2_POSITIONS}"
+    if problem is not None:
+        return SeriesRole.OTHER, problem
+    echo, repetition = _time("echo", first.echo_time), _time("repetition", first.repetition_time)
+    return SeriesRole.T2, f"axial, {echo}, {repetition}, {positions} slices"
+
+
+def _no_t2_contrast(series: DicomSeries) -> str | None:
+    echo, repetition = series.first.echo_time, series.first.repetition_time
+    named = _NOT_T2.search(series.description.upper())
+    if named:
+        return f"the description says {named[1]}"
+    if echo is None or echo < T2_ECHO_TIME_MS:
+        return f"{_time('echo', echo)}, T2 has at least {T2_ECHO_TIME_MS:g}"
+    if repetition is None or repetition <= T2_REPETITION_TIME_MS:
+        return f"{_time('repetition', repetition)}, T2 has more than {T2_REPETITION_TIME_MS:g}"
+    return None
+
+
+def _no_single_volume(instances: Sequence[Instance]) -> str | None:
+    if len({instance.echo_time for instance in instances}) > 1:
+        return "several echo times in one series"
+    if len({instance.temporal_position for instance in instances}) > 1:
+        return "several temporal positions in one series"
+    return None
+
+
+def _time(kind: str, value: float | None) -> str:
+    return f"no {kind} time" if value is None else f"{kind} time {value:g} ms"
+
+
+def _axial_positions(instances: Sequence[Instance]) -> tuple[int, int]:
+    """How many images are axial or of unknown orientation, and how many positions the axial ones have."""
+    positions: list[float] = []
+    unknown = 0
+    for instance in instances:
+        if instance.orientation is None or instance.position is None:
+            unknown += 1  # stays a candidate, and is refused for its geometry
+            continue
+        normal = normal_of(instance.orientation)
+        if abs(normal[2]) >= AXIAL_COSINE:
+            positions.append(float(normal @ instance.position))
+    return len(positions) + unknown, len(np.unique(np.round(positions, 1))) + unknown
