@@ -8,6 +8,14 @@ from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.study import Volume
 
 
+def no_adc_error() -> StudyRefusedError:
+    """The refusal of a study without an ADC map and without the means to fit one."""
+    return StudyRefusedError(
+        Reason.ADC_MISSING,
+        "there is no ADC map and fewer than two acquired b-values to fit one; send the ADC series or all b-values.",
+    )
+
+
 def fit_adc(dwi: Mapping[float, Volume]) -> Volume:
     """Fit S(b) = S(0)·exp(-b·ADC) by least squares on log S over all acquired b-values.
 
@@ -21,10 +29,7 @@ def fit_adc(dwi: Mapping[float, Volume]) -> Volume:
         StudyRefusedError: fewer than two b-values.
     """
     if len(dwi) < 2:
-        raise StudyRefusedError(
-            Reason.ADC_MISSING,
-            "there is no ADC map and fewer than two acquired b-values to fit one; send the ADC series or all b-values.",
-        )
+        raise no_adc_error()
     b = np.array(sorted(dwi), dtype=np.float64)
     weights = (b - b.mean()) / ((b - b.mean()) ** 2).sum()  # slope of a line: sum of weights times ordinates
     first = dwi[float(b[0])]

@@ -1,6 +1,6 @@
 """What is in an input, what would be chosen, and why; no pixel is decoded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prostate_alm.errors import Reason, StudyRefusedError
@@ -104,14 +104,22 @@ def _found(one: RoledSeries, notes: Mapping[str, tuple[bool, str]]) -> FoundSeri
     return FoundSeries(one.series.number, one.series.description, one.role, why, len(one.series.instances), chosen)
 
 
-def describe_nifti(present: Mapping[str, bool], skipped_files: int) -> Inspection:
-    """The same for NIfTI files, whose names say what they are."""
-    roles = {"t2": SeriesRole.T2, "dwi": SeriesRole.DWI, "adc": SeriesRole.ADC}
+def describe_nifti(
+    roles: Sequence[str],
+    b_values: Sequence[float],
+    *,
+    skipped_files: int,
+    refusal: StudyRefusedError | None = None,
+) -> Inspection:
+    """The same for NIfTI files, whose names (`roles`: ``t2``, ``dwi``, ``adc``) say what they are."""
+    names = {str(role): found for found, role in _ROLES.items()}
     found = tuple(
-        FoundSeries(None, name, roles[name], "NIfTI file of that name", 1, chosen=True)
-        for name, is_there in present.items()
-        if is_there
+        FoundSeries(None, name, names[name], "a NIfTI file of this name", 1, chosen=refusal is None) for name in roles
     )
-    chosen = tuple(Series(_ROLES[one.role], None, one.description) for one in found)
-    flags = () if present["adc"] else (Reason.ADC_COMPUTED,)
-    return Inspection(found, chosen, flags=flags, skipped_files=skipped_files)
+    chosen = tuple(
+        Series(_ROLES[one.role], None, one.description, tuple(sorted(b_values)) if one.role is SeriesRole.DWI else ())
+        for one in found
+        if one.chosen
+    )
+    flags = (Reason.ADC_COMPUTED,) if chosen and "adc" not in roles else ()
+    return Inspection(found, chosen, flags=flags, skipped_files=skipped_files, refusal=refusal)

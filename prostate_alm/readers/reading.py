@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prostate_alm.errors import ProstateALMError, Reason, StudyRefusedError
-from prostate_alm.readers.adc import fit_adc
+from prostate_alm.readers.adc import fit_adc, no_adc_error
 from prostate_alm.readers.archive import Limits, SourceFile, open_input
 from prostate_alm.readers.dicom import claims_dicom, scan_files
 from prostate_alm.readers.inspection import Inspection, chosen_series, describe_nifti, describe_selection
@@ -52,7 +52,7 @@ def inspect_study(path: Path | str, *, limits: Limits | None = None) -> Inspecti
         with _refusing(), open_input(Path(path), limits or Limits()) as files:
             nifti = _nifti_files(files)
             if nifti:
-                return describe_nifti({role: role in nifti for role in _NIFTI_ROLES}, len(files) - len(nifti))
+                return _inspect_nifti(nifti, len(files) - len(nifti))
             scan = scan_files(files)
             return describe_selection(select_series(scan.series), scan.skipped_files)
     except StudyRefusedError as error:
@@ -97,11 +97,28 @@ def _nifti_files(files: Sequence[SourceFile]) -> dict[str, Path]:
 
 
 def _read_nifti(files: Mapping[str, Path]) -> Study:
+    b_values = _nifti_b_values(files)
+    return read_nifti_study(files["t2"], files["dwi"], b_values=b_values, adc=files.get("adc"))
+
+
+def _inspect_nifti(files: Mapping[str, Path], skipped_files: int) -> Inspection:
+    roles = [role for role in _NIFTI_ROLES if role in files]
+    try:
+        return describe_nifti(roles, _nifti_b_values(files), skipped_files=skipped_files)
+    except StudyRefusedError as error:
+        return describe_nifti(roles, (), skipped_files=skipped_files, refusal=error)
+
+
+def _nifti_b_values(files: Mapping[str, Path]) -> list[float]:
+    """The b-values of a set of NIfTI files that is complete."""
     for role, reason in (("t2", Reason.T2_MISSING), ("dwi", Reason.DWI_MISSING), ("bval", Reason.B_VALUE_UNKNOWN)):
         if role not in files:
             name = "dwi.bval" if role == "bval" else f"{role}.nii.gz"
             raise StudyRefusedError(reason, f"there is no `{name}` beside the other NIfTI files; send it with them.")
-    return read_nifti_study(files["t2"], files["dwi"], b_values=read_b_value_file(files["bval"]), adc=files.get("adc"))
+    b_values = read_b_value_file(files["bval"])
+    if "adc" not in files and len(set(b_values)) < 2:
+        raise no_adc_error()
+    return b_values
 
 
 def _load(chosen: Mapping[SeriesRole, Chosen]) -> Study:
