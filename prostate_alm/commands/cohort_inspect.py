@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from prostate_alm.errors import StudyRefusedError
+from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers import Inspection, inspect_study, read_study
 from prostate_alm.study import Study, Volume
 
@@ -42,7 +43,9 @@ def _refuse(out: Console, error: StudyRefusedError) -> None:
 
 def _print_series(out: Console, inspection: Inspection) -> None:
     if inspection.found:
-        table = Table("series", "description", "images", "role", "chosen", "why", title="Series", title_justify="left")
+        table = Table(title="Series", title_justify="left", box=SIMPLE_HEAD)
+        for name in ("series", "description", "images", "role", "chosen", "why"):
+            table.add_column(name, overflow="fold", no_wrap=name in ("role", "chosen"))
         for one in inspection.found:
             number = "-" if one.number is None else str(one.number)
             mark = "yes" if one.chosen else ""
@@ -59,13 +62,13 @@ def _print_series(out: Console, inspection: Inspection) -> None:
 
 
 def _print_study(out: Console, study: Study) -> None:
-    table = Table(
-        "volume", "size", "spacing mm", "origin mm (LPS)", "mean", "max", title="Volumes", title_justify="left"
-    )
+    table = Table(title="Volumes", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("volume", "size", "spacing mm", "origin mm (LPS)", "mean", "max"):
+        table.add_column(name, no_wrap=True)
     table.add_row("T2", *_describe(study.t2))
     for b, volume in study.dwi.items():
         table.add_row(f"DWI b {b:g}", *_describe(volume))
-    table.add_row("ADC", *_describe(study.adc))
+    table.add_row("ADC, fitted" if Reason.ADC_COMPUTED in study.flags else "ADC", *_describe(study.adc))
     out.print(table)
     out.print(f"study {study.key}  flags: {', '.join(study.flags) or 'none'}")
 
