@@ -63,7 +63,7 @@ class TrainedMember:
 
     def dataset(self, entries: Sequence[Entry]) -> CachedDataset:
         """Other entries, prepared as in training."""
-        transforms = self._parsed("train#deterministic_transforms")
+        transforms = self._parsed("train#preprocessing")
         return CachedDataset(entries, transforms, cache_dir=str(self._parsed("cache_dir")))
 
     def score(self, dataset: CachedDataset) -> dict[int, float]:
