@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -43,7 +42,7 @@ def _refuse(out: Console, error: StudyRefusedError) -> None:
 
 def _print_series(out: Console, inspection: Inspection) -> None:
     if inspection.found:
-        table = Table(title="Series", title_justify="left", box=SIMPLE_HEAD)
+        table = _table("Series")
         for name in ("series", "description", "images", "role", "chosen", "why"):
             table.add_column(name, overflow="fold", no_wrap=name in ("role", "chosen"))
         for one in inspection.found:
@@ -61,10 +60,15 @@ def _print_series(out: Console, inspection: Inspection) -> None:
         out.print(f"skipped files (no images of the study): {inspection.skipped_files}")
 
 
+def _table(title: str) -> Table:
+    """Narrow enough that 80 columns hold every number whole."""
+    return Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+
+
 def _print_study(out: Console, study: Study) -> None:
-    table = Table(title="Volumes", title_justify="left", box=SIMPLE_HEAD)
+    table = _table("Volumes")
     for name in ("volume", "size", "spacing mm", "origin mm (LPS)", "mean", "max"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold", no_wrap=name in ("volume", "mean", "max"))
     table.add_row("T2", *_describe(study.t2))
     for b, volume in study.dwi.items():
         table.add_row(f"DWI b {b:g}", *_describe(volume))
