@@ -1,0 +1,188 @@
+"""Geometry through the front door: what a folder of slices becomes, or why it does not."""
+
+import random
+
+import numpy as np
+import pytest
+
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers import read_study
+
+
+def refusal(folder):
+    with pytest.raises(StudyRefusedError) as caught:
+        read_study(folder)
+    return caught.value
+
+
+def rotated(degrees_x, degrees_z):
+    """Row and column direction of an axial plane, tilted about X and then turned about Z."""
+    x, z = np.radians([degrees_x, degrees_z])
+    tilt = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
+    turn = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
+    return tuple((turn @ tilt @ np.eye(3)[:, :2]).T.ravel())
+
+
+def assert_every_voxel_is_where_it_says(volume, signal):
+    index = np.indices(volume.geometry.shape).reshape(3, -1)
+    points = volume.geometry.affine @ np.vstack([index, np.ones(index.shape[1])])
+    expected = signal(points[:3].T).reshape(volume.geometry.shape)
+    assert np.abs(volume.data - expected).max() <= 1  # the written signal is rounded to whole numbers
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [rotated(0, 0), rotated(18.5, 0), rotated(-30, 12), (-1, 0, 0, 0, -1, 0), (1, 0, 0, 0, -1, 0), (0, 1, 0, -1, 0, 0)],
+    ids=["axial", "tilted", "oblique", "turned by 180", "normal to the feet", "turned by 90"],
+)
+def test_each_voxel_lies_where_its_image_said(build, write, orientation):
+    images = build.t2(orientation=orientation, PatientPosition="FFS")
+    study = read_study(write([*images, *build.dwi(), *build.adc()]))
+    assert study.t2.geometry.spacing == pytest.approx((0.5, 0.6, 3.6))
+    assert study.t2.geometry.shape == (14, 10, 12)
+    assert_every_voxel_is_where_it_says(study.t2, build.signal)
+    assert_every_voxel_is_where_it_says(study.adc, build.signal)
+
+
+def test_spacing_is_the_gap_between_slices_not_their_thickness(build, write):
+    study = read_study(write(build.study()))
+    assert study.t2.geometry.spacing[2] == pytest.approx(3.6)  # SliceThickness says 3.0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_order_of_files_changes_nothing(build, tmp_path, seed):
+    images = build.study()
+    ordered = read_study(build.write(images, tmp_path / "ordered"))
+    shuffle = random.Random(seed)
+    shuffle.shuffle(images)
+    for image in images:
+        image.InstanceNumber = shuffle.randint(1, 999)
+    shuffled = read_study(build.write(images, tmp_path / "shuffled"))
+    assert shuffled.key == ordered.key
+    assert np.array_equal(shuffled.t2.geometry.affine, ordered.t2.geometry.affine)
+    assert np.array_equal(shuffled.adc.data, ordered.adc.data)
+    for b in ordered.dwi:
+        assert np.array_equal(shuffled.dwi[b].data, ordered.dwi[b].data)
+
+
+def test_a_missing_slice_is_named_by_its_place(build, write):
+    images = build.t2()
+    del images[5]  # at -20 + 5 * 3.6
+    error = refusal(write([*images, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.SLICE_MISSING
+    assert "series 4" in str(error)
+    assert "z = -2.0 mm" in str(error)
+
+
+@pytest.mark.parametrize(("index", "z"), [(12, "-20.0"), (17, "-2.0"), (23, "19.6")])
+def test_a_slice_missing_in_one_b_value_is_named_even_at_the_edge(build, write, index, z):
+    images = build.dwi()
+    del images[index]
+    error = refusal(write([*build.t2(), *images, *build.adc()]))
+    assert error.reason is Reason.SLICE_MISSING
+    assert f"series 6, b 800: no image at z = {z} mm" in str(error)
+
+
+def test_a_slice_missing_in_every_b_value_and_not_in_the_adc(build, write):
+    images = build.dwi()
+    del images[23], images[11]
+    error = refusal(write([*build.t2(), *images, *build.adc()]))
+    assert error.reason is Reason.SLICE_MISSING
+    assert "series 7, 12 slices" in str(error)
+
+
+def test_an_edge_slice_is_missed_where_the_header_counts_images(build, write):
+    images = build.t2(ImagesInAcquisition=12)
+    assert read_study(write([*images, *build.dwi(), *build.adc()])).t2.geometry.shape[2] == 12
+
+
+@pytest.mark.parametrize("series", ["t2", "dwi"])
+def test_a_lost_edge_slice_is_refused_where_the_header_counts_images(build, write, series):
+    t2 = build.t2(ImagesInAcquisition=12)
+    dwi = build.dwi(ImagesInAcquisition=24, ImageType=["ORIGINAL", "PRIMARY", "DIFFUSION"])
+    if series == "t2":
+        del t2[-1]
+    else:
+        del dwi[23], dwi[11]
+    error = refusal(write([*t2, *dwi]))
+    assert error.reason is Reason.SLICE_MISSING
+    assert "its header counts" in str(error)
+
+
+def test_one_b_value_of_a_counted_acquisition_is_no_loss(build, write):
+    original = ["ORIGINAL", "PRIMARY", "DIFFUSION"]
+    b50 = build.dwi((50,), number=6, ImagesInAcquisition=24, ImageType=original)
+    b800 = build.dwi((800,), number=7, ImagesInAcquisition=24, ImageType=original)
+    assert list(read_study(write([*build.t2(), *b50, *b800])).dwi) == [50, 800]
+
+
+@pytest.mark.parametrize("shift", [0.6, -0.6])  # 17 % of the gap
+def test_an_uneven_gap_is_refused(build, write, shift):
+    images = build.t2()
+    images[-1].ImagePositionPatient = [-12.0, -9.0, -20.0 + 11 * 3.6 + shift]
+    error = refusal(write([*images, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.SLICE_MISSING
+
+
+def test_a_gap_within_the_tolerance_is_accepted(build, write):
+    images = build.t2()
+    images[-1].ImagePositionPatient = [-12.0, -9.0, -20.0 + 11 * 3.6 + 0.4]
+    study = read_study(write([*images, *build.dwi(), *build.adc()]))
+    assert study.t2.geometry.spacing[2] == pytest.approx(3.6)  # the median
+
+
+def test_a_doubled_slice_is_refused(build, write):
+    images = build.t2()
+    twin = build.t2()[3]
+    twin.SeriesInstanceUID = images[0].SeriesInstanceUID
+    error = refusal(write([*images, twin, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.SLICE_DUPLICATE
+    assert "2 images lie at z = -9.2 mm" in str(error)
+
+
+def test_the_same_file_twice_is_refused_in_a_diffusion_series_too(build, write):
+    images = build.dwi()
+    error = refusal(write([*build.t2(), *images, *images, *build.adc()]))
+    assert error.reason is Reason.SLICE_DUPLICATE
+
+
+@pytest.mark.parametrize("orientation", [rotated(2, 0), rotated(0, 90), (0, 1, 0, 0, 0, -1)])
+def test_mixed_orientations_are_refused(build, write, orientation):
+    images = build.t2()
+    images[4].ImageOrientationPatient = list(orientation)
+    error = refusal(write([*images, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.ORIENTATION_MIXED
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PixelSpacing", [0.7, 0.5]),
+        ("ImagePositionPatient", None),
+        ("ImageOrientationPatient", None),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
+        ("PixelSpacing", [0, 0]),
+        ("ImagePositionPatient", [-12.0, -7.0, -5.6]),  # 2 mm beside the stack
+    ],
+)
+def test_an_image_of_another_or_no_geometry_is_refused(build, write, keyword, value):
+    images = build.t2()
+    if value is None:
+        del images[4][keyword]
+    else:
+        setattr(images[4], keyword, value)
+    error = refusal(write([*images, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.GEOMETRY_INVALID
+
+
+def test_an_image_of_another_size_is_refused(build, write):
+    images = build.t2()
+    other = build.t2(size=(12, 14))[4]
+    other.SeriesInstanceUID = images[0].SeriesInstanceUID
+    error = refusal(write([*images[:4], other, *images[5:], *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.GEOMETRY_INVALID
+
+
+def test_a_claimed_size_is_refused_before_memory_is_taken(build, write):
+    images = build.t2(Rows=60_000, Columns=60_000)
+    assert refusal(write([*images, *build.dwi(), *build.adc()])).reason is Reason.GEOMETRY_INVALID
