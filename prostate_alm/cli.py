@@ -1,9 +1,183 @@
 """The `prostate-alm` command line; a command is imported when it is called."""
 
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from prostate_alm.errors import ProstateALMError
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="Find the prostate MRI patients who do not need the contrast sequence. Research use only.",
 )
+cohort = typer.Typer(no_args_is_help=True, help="Make, import and inspect cohorts.")
+app.add_typer(cohort, name="cohort")
+
+Workers = Annotated[int | None, typer.Option(help="Processes; default: one a core.", min=1)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+OutDir = Annotated[Path, typer.Option(help="Folder to write to.")]
+EnsembleDir = Annotated[Path, typer.Option(help="Ensemble folder, as `train` writes it.")]
+PointName = Annotated[str, typer.Option(help="Operating point of the ensemble, such as 0-fn.")]
+Pin = Annotated[str | None, typer.Option(help="SHA-256 that the ensemble's manifest.json must have.")]
+
+
+@cohort.command("inspect")
+def cohort_inspect(path: Annotated[Path, typer.Argument(help="Folder or zip of one patient.")]) -> None:
+    """Show which series a study holds, which are chosen and why."""
+    from prostate_alm.commands.cohort_inspect import inspect
+
+    inspect(path)
+
+
+@cohort.command("synthesize")
+def cohort_synthesize(
+    out: OutDir,
+    patients: Annotated[int, typer.Option(help="Patients for training.", min=2)] = 150,
+    test_patients: Annotated[int, typer.Option(help="Patients that training never sees.", min=0)] = 50,
+    seed: Annotated[int, typer.Option(help="Patient i of a seed is always the same.")] = 0,
+    prevalence: Annotated[float, typer.Option(help="Share who need DCE.", min=0.0, max=1.0)] = 0.36,
+    difficulty: Annotated[str, typer.Option(help="easy or default.")] = "default",
+    format: Annotated[str, typer.Option(help="nifti (with datalist.json) or dicom (with labels.csv).")] = "nifti",
+    workers: Workers = None,
+) -> None:
+    """Make a synthetic cohort of mpMRI patients. Not evidence about real ones."""
+    from prostate_alm.commands.cohort_synthesize import synthesize
+
+    synthesize(
+        out, patients=patients, test_patients=test_patients, seed=seed, prevalence=prevalence, difficulty=difficulty,
+        format=format, workers=_cores(workers),
+    )  # fmt: skip
+
+
+@cohort.command("import")
+def cohort_import(
+    dicom: Annotated[Path, typer.Option(help="Folder with one folder or zip a study.")],
+    labels: Annotated[Path, typer.Option(help="CSV with the columns study, patient, label.")],
+    out: OutDir,
+    workers: Workers = None,
+) -> None:
+    """Import DICOM studies and labels as NIfTI with a datalist; every exclusion is explained."""
+    from prostate_alm.commands.cohort_import import import_cohort
+
+    import_cohort(dicom, labels, out, workers=_cores(workers))
+
+
+@app.command()
+def train(
+    datalist: Annotated[Path, typer.Option(help="datalist.json of the cohort.")],
+    out: OutDir,
+    bundle: Annotated[str, typer.Option(help="Shipped bundle's name, or a bundle folder.")] = "prostate_dce",
+    members: Annotated[int, typer.Option(help="Networks in the ensemble.", min=2)] = 10,
+    folds: Annotated[int | None, typer.Option(help="Folds; default 5 where it divides the members.", min=2)] = None,
+    profile: Annotated[str, typer.Option(help="Voxels: tiny, fast or full.")] = "fast",
+    epochs: Annotated[int | None, typer.Option(help="Default: the bundle's.", min=1)] = None,
+    alm: Annotated[bool, typer.Option(help="Ranking constraint on, or the base loss alone.")] = True,
+    seed: Annotated[int, typer.Option(help="Of splits and members.")] = 0,
+    calibration: Annotated[Path | None, typer.Option(help="Datalist of untouched patients.")] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="Any value of train.yaml, KEY=VALUE.")] = None,
+    device: Device = "auto",
+    workers: Workers = None,
+) -> None:
+    """Train the members in parallel, set operating points out of fold, write OUT/ensemble. Resumes."""
+    from prostate_alm.commands.train import default_folds, find_bundle
+    from prostate_alm.commands.train import train as train_ensemble
+    from prostate_alm.training.ensemble import EnsembleRun
+
+    settings: dict[str, Any] = {"profile": profile, "alm": alm, **_settings(override or [])}
+    if epochs is not None:
+        settings["max_epochs"] = epochs
+    if device != "auto":
+        settings["device"] = f"$torch.device('{device}')"
+    run = EnsembleRun(
+        find_bundle(bundle),
+        datalist.absolute(),
+        out.absolute(),
+        members,
+        folds or default_folds(members),
+        seed,
+        settings,
+    )
+    train_ensemble(run, workers=workers, calibration=calibration)
+
+
+@app.command()
+def evaluate(
+    ensemble: EnsembleDir, datalist: Annotated[Path, typer.Option()], out: OutDir, device: Device = "auto"
+) -> None:
+    """Evaluate an ensemble on the test section of a datalist: metrics.json, scores.json, roc.png."""
+    from prostate_alm.commands.evaluate import evaluate as evaluate_ensemble
+
+    evaluate_ensemble(ensemble, datalist=datalist, out=out, device=device)
+
+
+@app.command()
+def triage(
+    study: Annotated[Path, typer.Argument(help="Folder or zip of one patient's DICOM, or of NIfTI files.")],
+    ensemble: EnsembleDir,
+    operating_point: PointName = "0-fn",
+    expect_sha256: Pin = None,
+) -> None:
+    """Does this patient need DCE? One study, JSON on stdout; whatever fails is "recommended"."""
+    from prostate_alm.commands.triage import triage as triage_study
+
+    triage_study(study, ensemble=ensemble, operating_point=operating_point, expect_sha256=expect_sha256)
+
+
+@app.command()
+def serve(
+    ensemble: EnsembleDir,
+    host: Annotated[str, typer.Option(help="Beyond loopback only with a token in PROSTATE_ALM_TOKEN.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    operating_point: PointName = "0-fn",
+    expect_sha256: Pin = None,
+) -> None:
+    """Run the triage service over HTTP."""
+    from prostate_alm.commands.serve import serve as serve_ensemble
+
+    serve_ensemble(ensemble, host=host, port=port, operating_point=operating_point, expect_sha256=expect_sha256)
+
+
+@app.command()
+def demo(out: OutDir = Path("demo"), workers: Workers = None) -> None:
+    """The whole way on a synthetic cohort: import, train, evaluate, serve, answer. Minutes."""
+    from prostate_alm.commands.demo import demo as run_demo
+
+    run_demo(out, workers=_cores(workers))
+
+
+def main() -> None:
+    """Run the command line; an error of ours is a sentence, not a traceback."""
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        app()
+    except ProstateALMError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command resumes where it can", err=True)
+        sys.exit(130)
+
+
+def _cores(workers: int | None) -> int:
+    import os
+
+    return workers or os.cpu_count() or 1
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs, the values as YAML."""
+    import yaml
+
+    from prostate_alm.errors import ArgumentError
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise ArgumentError(f"`--set` takes KEY=VALUE, got `{pair}`.")
+        settings[key] = yaml.safe_load(value)
+    return settings

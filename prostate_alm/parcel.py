@@ -13,6 +13,7 @@ stands here. An ensemble folder is a MONAI inference bundle with these files bes
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -63,7 +64,7 @@ def files_of(folder: Path) -> dict[str, str]:
     return hashes
 
 
-def write_json(path: Path, content: BaseModel | dict[str, object] | list[object]) -> None:
+def write_json(path: Path, content: BaseModel | Mapping[str, object] | Sequence[object]) -> None:
     """Write JSON so that `path` holds either the old content or the whole new one."""
     text = content.model_dump_json(indent=2) if isinstance(content, BaseModel) else json.dumps(content, indent=2)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

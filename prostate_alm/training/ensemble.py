@@ -122,7 +122,8 @@ def train_members(run: EnsembleRun, *, workers: int, on_progress: Callable[[Memb
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running[waiting[0]] = _start(run, waiting.pop(0), threads=max(1, (os.cpu_count() or 1) // workers))
+                member = waiting.pop(0)
+                running[member] = _start(run, member, threads=max(1, (os.cpu_count() or 1) // workers))
             time.sleep(POLL_SECONDS)
             for member in _ended(run, running):
                 write_json(run.folder(member) / "finished.json", run.arguments(member))

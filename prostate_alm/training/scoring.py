@@ -1,6 +1,5 @@
 """Scores that no trained member has seen: out of fold, and on an untouched calibration set."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader
 from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.errors import CohortError, TrainingError
 from prostate_alm.networks.weights import load_weights
+from prostate_alm.parcel import write_json
 from prostate_alm.training.data import CachedDataset
 from prostate_alm.training.ensemble import EnsembleRun
 
@@ -52,9 +52,24 @@ class TrainedMember:
 
     @property
     def network_arguments(self) -> dict[str, Any]:
-        """Arguments of the network's class, without references."""
-        component: Any = self._workflow.parser.get_parsed_content("network_def", instantiate=False)
-        return dict(component.resolve_args())
+        """Arguments of the network's class, as the config writes them."""
+        definition: dict[str, Any] = self._workflow.parser["network_def"]
+        return {name: value for name, value in definition.items() if name != "_target_"}
+
+    @property
+    def profile(self) -> str:
+        """Voxel size of its preprocessing."""
+        return str(self._parsed("profile"))
+
+    @property
+    def box_mm(self) -> list[float]:
+        """Box of its preprocessing."""
+        return [float(size) for size in self._parsed("box_mm")]
+
+    @property
+    def seed(self) -> int:
+        """What its weights and shuffling were drawn from."""
+        return int(self._parsed("run_seed"))
 
     @property
     def validation(self) -> CachedDataset:
@@ -126,11 +141,7 @@ def on_calibration_set(run: EnsembleRun, members: Sequence[TrainedMember], calib
 def write_scores(scores: Scores, path: Path) -> None:
     """Keep the scores as evidence: one row a patient."""
     rows = zip(scores.index.tolist(), scores.labels.tolist(), scores.logits.tolist(), strict=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        json.dumps([{"index": i, "label": y, "logit": z} for i, y, z in rows], indent=1), encoding="utf-8"
-    )
-    temporary.replace(path)
+    write_json(path, [{"index": i, "label": y, "logit": z} for i, y, z in rows])
 
 
 def _scores(entries: Iterable[Entry], logits: Mapping[int, float]) -> Scores:
