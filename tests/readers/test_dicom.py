@@ -1,0 +1,199 @@
+"""What a file may claim, and what is never skipped or said."""
+
+import logging
+import random
+import warnings
+import zlib
+
+import pytest
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    generate_uid,
+)
+
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers import inspect_study, read_study
+
+
+def refusal(folder):
+    with pytest.raises(StudyRefusedError) as caught:
+        read_study(folder)
+    return caught.value
+
+
+def test_stray_files_are_skipped_and_counted(build, write):
+    folder = write(build.study())
+    key = read_study(folder).key
+    (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(200))
+    (folder / "._0001.dcm").write_bytes(b"\0\5\x16\x07" + bytes(200))
+    (folder / "report.txt").write_text("no image")
+    (folder / ".keep").touch()
+    assert read_study(folder).key == key
+    assert inspect_study(folder).skipped_files == 4
+
+
+def test_a_dicomdir_is_skipped(build, write):
+    folder = write(build.study())
+    directory = build.t2()[0]
+    directory.file_meta.MediaStorageSOPClassUID = directory.SOPClassUID = MediaStorageDirectoryStorage
+    directory.PatientID = directory.StudyInstanceUID = ""
+    directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    assert inspect_study(folder).skipped_files == 1
+
+
+def test_the_names_of_images_do_not_matter(build, write):
+    folder = write(build.study())
+    key = read_study(folder).key
+    for index, path in enumerate(sorted(folder.iterdir())):
+        path.rename(folder / f"1.2.840.{index}")
+    assert read_study(folder).key == key
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", bytes(128), bytes(128) + b"DICM", bytes(128) + b"DICM" + b"garbage" * 40, b"\x08\0\0\0\4\0\0\0" + bytes(200)],
+    ids=["empty", "zeros", "magic alone", "garbage", "data set without preamble"],
+)
+@pytest.mark.parametrize("name", ["0005.dcm", "IM5"])
+def test_what_may_be_a_lost_slice_is_refused_not_skipped(build, write, content, name):
+    folder = write(build.study())
+    (folder / name).write_bytes(content)
+    assert refusal(folder).reason is Reason.INPUT_UNREADABLE
+
+
+def test_a_text_that_is_named_as_an_image_is_refused(build, write):
+    folder = write(build.study())
+    (folder / "0005.dcm").write_text("<html>503 Service Unavailable</html>")
+    assert refusal(folder).reason is Reason.INPUT_UNREADABLE
+
+
+def test_a_file_cut_off_anywhere_is_refused(build, write):
+    folder = write(build.study())
+    last = folder / "0011.dcm"  # the edge of the T2: its loss leaves no gap
+    content = last.read_bytes()
+    for length in sorted(random.Random(0).sample(range(len(content)), 40)) + [len(content) - 1]:
+        last.write_bytes(content[:length])
+        assert refusal(folder).reason in {Reason.INPUT_UNREADABLE, Reason.PIXELS_UNREADABLE}, length
+        assert inspect_study(folder).refusal is not None
+
+
+def test_whatever_byte_is_corrupt_nothing_but_a_refusal_is_raised(build, write):
+    folder = write(build.study())
+    path = folder / "0005.dcm"
+    content = path.read_bytes()
+    rng = random.Random(1)
+    for _ in range(60):
+        broken = bytearray(content)
+        for _ in range(rng.randint(1, 4)):
+            broken[rng.randrange(132, 1100)] = rng.randrange(256)
+        path.write_bytes(broken)
+        try:
+            read_study(folder)
+        except StudyRefusedError as error:
+            assert "Doe" not in str(error)
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated(build, write, monkeypatch):
+    folder = write(build.study())
+    bomb = build.t2()[0]
+    bomb.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    bomb.save_as(folder / "bomb.dcm", enforce_file_format=True)
+    monkeypatch.setattr(zlib, "decompress", None)
+    monkeypatch.setattr(zlib, "decompressobj", None)
+    error = refusal(folder)
+    assert error.reason is Reason.INPUT_UNREADABLE
+    assert "deflated" in str(error)
+
+
+def test_implicit_little_endian_reads_alike(build, tmp_path):
+    images = build.study()
+    key = read_study(build.write(images, tmp_path / "explicit")).key
+    for image in images:
+        image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    assert read_study(build.write(images, tmp_path / "implicit")).key == key
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("PatientID", "4712"), ("PatientName", "Roe^John")])
+def test_two_patients_are_refused_whatever_the_image_is(build, write, keyword, value):
+    images = build.study()
+    other = build.series(9, "report", slices=1, EchoTime=1)
+    setattr(other[0], keyword, value)
+    assert refusal(write([*images, *other])).reason is Reason.MULTIPLE_PATIENTS
+
+
+def test_one_patient_written_in_two_ways_is_one(build, write):
+    images = build.study()
+    images[0].PatientName = "DOE^JANE^^"
+    images[1].PatientName = ""
+    assert read_study(write(images)).t2.geometry.shape[2] == 12
+
+
+def test_two_studies_of_one_patient_are_refused(build, write):
+    images = build.study()
+    for image in images[:12]:
+        image.StudyInstanceUID = generate_uid()
+    assert refusal(write(images)).reason is Reason.MULTIPLE_STUDIES
+
+
+def test_no_name_date_or_uid_comes_out(build, write, capfd, caplog):
+    caplog.set_level(logging.DEBUG)
+    images = build.study()
+    for image in images[:12]:
+        image.add_new(0x00080020, "DA", "19990909")
+    folder = write(images)
+    secrets = ["Doe", "4711", "19500101", "20240102", *{image.StudyInstanceUID for image in images}]
+    secrets += [image.SOPInstanceUID for image in images] + [images[0].FrameOfReferenceUID]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        study, inspection = read_study(folder), inspect_study(folder)
+        (folder / "0003.dcm").unlink()
+        error = refusal(folder)
+    output = "".join(capfd.readouterr())
+    log = "".join(record.getMessage() for record in caplog.records if record.name != "root")
+    text = f"{study!r}{study.t2!r}{vars(study)}{study.t2.frame_of_reference}{inspection!r}{error!r}{output}{log}"
+    assert [secret for secret in secrets if str(secret) in text] == []
+    assert not caught
+    assert study.t2.frame_of_reference == study.adc.frame_of_reference != ""
+
+
+def test_a_value_that_breaks_its_vr_makes_no_noise(build, write, capfd, caplog):
+    images = build.study()
+    folder = write(images)
+    path = folder / "0002.dcm"
+    content = path.read_bytes().replace(b"20240102", b"2o24o1o2").replace(b"4711", b"47\\1")
+    path.write_bytes(content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        inspect_study(folder)
+    assert not caught
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+def test_frames_of_reference_are_told_apart(build, write):
+    images = build.study()
+    for image in images[12:]:
+        image.FrameOfReferenceUID = "1.2.3"
+    study = read_study(write(images))
+    assert study.t2.frame_of_reference != study.adc.frame_of_reference
+
+
+def test_an_enhanced_object_is_named_when_it_is_all_there_is(build, write):
+    enhanced = build.t2()[:1]
+    enhanced[0].SOPClassUID = enhanced[0].file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    enhanced[0].NumberOfFrames = 12
+    error = refusal(write([*enhanced, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.T2_MISSING
+    assert "multi-frame" in str(error)
+
+
+def test_an_enhanced_object_beside_a_classic_series_is_left_aside(build, tmp_path):
+    enhanced = build.t2(number=5)[:1]
+    enhanced[0].SOPClassUID = enhanced[0].file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    study = read_study(build.write([*enhanced, *build.study()], tmp_path / "study"))
+    assert study.series[0].number == 4
+
+
