@@ -1,101 +1,137 @@
-"""`datalist.json`: the cohort as training and evaluation read it, in MONAI's layout."""
+"""`datalist.json`: which studies a cohort has, in MONAI's layout, and where their files lie."""
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from prostate_alm.errors import CohortError
+from prostate_alm.parcel import write_json
 
-Section = Literal["training", "test"]
-IMAGES = ("t2", "dwi", "adc")
+Split = Literal["training", "test"]
+FILE_FIELDS = ("t2", "dwi", "adc")
 
 
 class DatalistEntry(BaseModel):
-    """One study. Further columns (vendor, reason, clinical facts) are kept as they are."""
+    """One labelled study. Columns beyond these are kept: vendor, reason, clinical data."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    index: int = Field(ge=0, description="stable over folds and repeats; keys the multipliers")
-    study: str = Field(min_length=1)
-    patient: str = Field(min_length=1)
-    label: Literal[0, 1] = Field(description="1: needs DCE")
+    index: int = Field(ge=0, description="unique over the whole datalist and independent of folds")
+    study: str = Field(min_length=1, description="pseudonymous key")
+    patient: str = Field(min_length=1, description="pseudonymous key; never in both training and test")
+    label: Literal[0, 1] = Field(description="1 when DCE is needed")
     t2: str = Field(description="path relative to the datalist's folder")
-    dwi: str
+    dwi: str = Field(description="four-dimensional, one volume for each of `b_values`")
     adc: str | None = None
-    b_values: list[float] = Field(min_length=1, description="of the volumes of `dwi`, s/mm²")
+    b_values: list[float] = Field(min_length=1, description="in s/mm²")
     fold: int | None = Field(default=None, ge=0)
 
 
-class DatalistContent(BaseModel):
-    """The file's content."""
+class Datalist(BaseModel):
+    """A cohort: studies to train on, and unseen ones."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     schema_version: Literal[1] = 1
-    name: str = ""
+    name: str
     training: list[DatalistEntry]
     test: list[DatalistEntry] = []
 
+    _folder: Path = PrivateAttr(default=Path())
+    _sha256: str = PrivateAttr(default="")
 
-class Datalist:
-    """A datalist that was read and checked.
+    @model_validator(mode="after")
+    def _is_one_cohort(self) -> "Datalist":
+        everyone = [*self.training, *self.test]
+        for field in ("index", "study"):
+            value, count = (
+                Counter(getattr(entry, field) for entry in everyone).most_common(1)[0] if everyone else ("", 0)
+            )
+            if count > 1:
+                raise ValueError(f"`{field}` {value} stands in {count} entries; give each entry its own.")
+        shared = {entry.patient for entry in self.training} & {entry.patient for entry in self.test}
+        if shared:
+            raise ValueError(
+                f"`patient`: {len(shared)} stand in training and in test, the first is '{min(shared)}'; "
+                "move all studies of a patient to one side."
+            )
+        return self
 
-    Attributes:
-        content: what the file says.
-        folder: what its paths are relative to.
-        sha256: of the file.
-    """
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes; empty for a datalist that was not read from a file."""
+        return self._sha256
 
-    def __init__(self, content: DatalistContent, *, folder: Path, sha256: str) -> None:
-        self.content = content
-        self.folder = folder
-        self.sha256 = sha256
+    def entries(self, split: Split) -> list[dict[str, Any]]:
+        """The entries of a split with absolute paths, ready for `LoadStudy`."""
+        chosen: list[DatalistEntry] = getattr(self, split)
+        return [self._absolute(entry.model_dump(exclude_none=True)) for entry in chosen]
 
-    def entries(self, section: Section) -> list[dict[str, Any]]:
-        """Entries as plain mappings with absolute image paths, ready for `LoadStudy`."""
-        entries = [entry.model_dump(exclude_none=True) for entry in getattr(self.content, section)]
-        for entry in entries:
-            entry |= {name: str(self.folder / entry[name]) for name in IMAGES if name in entry}
-        return entries
+    def _absolute(self, entry: dict[str, Any]) -> dict[str, Any]:
+        paths = {field: str(self._folder / entry[field]) for field in FILE_FIELDS if field in entry}
+        return {**entry, **paths}
+
+    def _placed(self, folder: Path, sha256: str) -> "Datalist":
+        """The same datalist, knowing where it lies."""
+        self._folder, self._sha256 = folder, sha256
+        return self
 
 
 def read_datalist(path: Path) -> Datalist:
     """Read and check a datalist.
 
     Raises:
-        CohortError: it is missing or malformed, an index or study is there twice, a patient is in both
-            sections, or an image file is missing.
+        CohortError: it is not there, a field is wrong, an index or study stands twice, a patient is in
+            training and in test, or a file is missing.
     """
     if not path.is_file():
-        raise CohortError(
-            f"expected a datalist at `{path.name}`; write one with `prostate-alm cohort import` or `synthesize`."
-        )
-    raw = path.read_bytes()
+        raise CohortError(f"there is no datalist at `{path}`; make one with `prostate-alm cohort import`.")
+    content = path.read_bytes()
     try:
-        content = DatalistContent.model_validate_json(raw)
+        datalist = Datalist.model_validate_json(content)
     except ValidationError as error:
-        raise CohortError(f"{path.name} is malformed: {error}") from None
-    _check(content, path.parent)
-    return Datalist(content, folder=path.parent.absolute(), sha256=hashlib.sha256(raw).hexdigest())
+        raise CohortError(f"`{path.name}` is no datalist that can be used: {_first_problem(error)}") from None
+    placed = datalist._placed(path.parent.resolve(), hashlib.sha256(content).hexdigest())
+    _check_files(placed)
+    return placed
 
 
-def _check(content: DatalistContent, folder: Path) -> None:
-    entries = [*content.training, *content.test]
-    for name in ("index", "study"):
-        repeated = [value for value, count in Counter(getattr(entry, name) for entry in entries).items() if count > 1]
-        if repeated:
-            raise CohortError(f"`{name}` must be unique over both sections; repeated: {repeated[:5]}.")
-    shared = {entry.patient for entry in content.training} & {entry.patient for entry in content.test}
-    if shared:
-        raise CohortError(
-            f"{len(shared)} patients are in both `training` and `test`; keep each on one side, or the test leaks."
-        )
-    paths = [path for entry in entries for path in (entry.t2, entry.dwi, entry.adc) if path is not None]
-    missing = [path for path in paths if not (folder / path).is_file()]
-    if missing:
-        raise CohortError(
-            f"{len(missing)} image files are missing, the first is `{missing[0]}`; import the cohort again."
-        )
+def make_datalist(name: str, *, training: Sequence[dict[str, Any]], test: Sequence[dict[str, Any]]) -> Datalist:
+    """A datalist from plain entries.
+
+    Raises:
+        CohortError: as `read_datalist`, but files are not looked for.
+    """
+    try:
+        return Datalist.model_validate({"name": name, "training": list(training), "test": list(test)})
+    except ValidationError as error:
+        raise CohortError(f"these studies make no cohort: {_first_problem(error)}") from None
+
+
+def write_datalist(datalist: Datalist, path: Path) -> None:
+    """Write a datalist so that `path` holds either the old one or the whole new one."""
+    write_json(path, datalist.model_dump(exclude_none=True))
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Field and message of the first problem, without the value that came."""
+    problems = error.errors(include_url=False, include_input=False)
+    where = ".".join(str(part) for part in problems[0]["loc"])
+    message = problems[0]["msg"].removeprefix("Value error, ")
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"`{where}`: {message}{more}" if where else f"{message}{more}"
+
+
+def _check_files(datalist: Datalist) -> None:
+    for split in ("training", "test"):
+        for position, entry in enumerate(datalist.entries(split)):
+            missing = [field for field in FILE_FIELDS if field in entry and not Path(entry[field]).is_file()]
+            if missing:
+                raise CohortError(
+                    f"`{split}.{position}.{missing[0]}` names a file that is not there; paths are relative to the "
+                    "datalist's folder: move both together, or import the cohort again."
+                )

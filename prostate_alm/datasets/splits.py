@@ -1,8 +1,10 @@
-"""Stratified, patient-grouped folds: who trains, who validates, for each member."""
+"""Which member trains on which studies: repeats of a stratified fold split that keeps patients together."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from prostate_alm.errors import ArgumentError, CohortError
@@ -10,67 +12,85 @@ from prostate_alm.errors import ArgumentError, CohortError
 Entry = Mapping[str, Any]
 
 
-def assign_folds(entries: Sequence[Entry], *, folds: int, seed: int) -> list[int]:
-    """Give each entry one of `folds` folds; a patient lies in one, each class is spread evenly.
+def member_folds(entries: Sequence[Entry], *, repeats: int, folds: int, seed: int) -> list[dict[str, int]]:
+    """The fold of each patient, one mapping a repeat.
+
+    Entries that carry a `fold` are taken at their word when there is one repeat and they name as many folds.
 
     Raises:
-        CohortError: a fold would lack a class, so that it has no AUC.
+        ArgumentError: fewer than one repeat or two folds.
+        CohortError: a fold lacks a class, or a patient stands in two folds.
     """
-    labels = [int(entry["label"]) for entry in entries]
-    fewest = min(labels.count(0), labels.count(1))
-    if fewest < folds:
-        raise CohortError(
-            f"{folds} folds need at least {folds} studies of each class, the rarer one has {fewest}; use fewer folds."
-        )
-    groups = [str(entry["patient"]) for entry in entries]
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    assigned = [0] * len(entries)
-    for fold, (_, validation) in enumerate(splitter.split(labels, labels, groups)):
-        for position in validation:
-            assigned[int(position)] = fold
-    _check_classes(assigned, labels, folds)
+    if repeats < 1 or folds < 2:
+        raise ArgumentError(f"`repeats` must be at least 1 and `folds` at least 2, got {repeats} and {folds}.")
+    given = {entry.get("fold") for entry in entries}
+    if repeats == 1 and given == set(range(folds)):
+        assigned = [_given_folds(entries)]
+    else:
+        assigned = [_drawn_folds(entries, folds, _repeat_seed(seed, repeat)) for repeat in range(repeats)]
+    for folds_of_patients in assigned:
+        _check_classes(entries, folds_of_patients, folds)
     return assigned
 
 
 def member_split(
     entries: Sequence[Entry], *, member: int, repeats: int, folds: int, seed: int
 ) -> tuple[list[Entry], list[Entry]]:
-    """Training and validation entries of a member: fold ``member % folds`` of repeat ``member // folds``.
+    """What one member trains on and what it validates on.
 
-    A `fold` column in every entry is used as it stands when there is one repeat.
+    Member m belongs to repeat ``m // folds`` and validates on fold ``m % folds``, so that the
+    ``repeats * folds`` members validate each study exactly `repeats` times.
 
     Raises:
-        ArgumentError: `member` is outside the plan.
-        CohortError: the folds can't be made, or the column does not name `folds` folds.
+        ArgumentError: `member` is outside 0 to ``repeats * folds - 1``, or as `member_folds`.
+        CohortError: as `member_folds`.
     """
     if not 0 <= member < repeats * folds:
-        raise ArgumentError(f"`member` must be 0 to {repeats * folds - 1} for {repeats} x {folds} folds, got {member}.")
-    repeat, validation_fold = divmod(member, folds)
-    if repeats == 1 and all(entry.get("fold") is not None for entry in entries):
-        assigned = [int(entry["fold"]) for entry in entries]
-        _check_classes(assigned, [int(entry["label"]) for entry in entries], folds)
-        _check_groups(assigned, entries)
-    else:
-        assigned = assign_folds(entries, folds=folds, seed=seed * 1009 + repeat)
-    pairs = list(zip(entries, assigned, strict=True))
-    return [entry for entry, fold in pairs if fold != validation_fold], [
-        e for e, fold in pairs if fold == validation_fold
-    ]
+        raise ArgumentError(f"`member` must be 0 to {repeats * folds - 1} (repeats * folds - 1), got {member}.")
+    fold_of = member_folds(entries, repeats=repeats, folds=folds, seed=seed)[member // folds]
+    validation = [entry for entry in entries if fold_of[entry["patient"]] == member % folds]
+    training = [entry for entry in entries if fold_of[entry["patient"]] != member % folds]
+    return training, validation
 
 
-def _check_classes(assigned: Sequence[int], labels: Sequence[int], folds: int) -> None:
-    present = {(fold, label) for fold, label in zip(assigned, labels, strict=True)}
-    expected = {(fold, label) for fold in range(folds) for label in (0, 1)}
-    if present != expected:
-        raise CohortError(
-            f"each of folds 0 to {folds - 1} needs studies of both classes; found (fold, label) {sorted(present)}."
-        )
+def _given_folds(entries: Sequence[Entry]) -> dict[str, int]:
+    fold_of: dict[str, int] = {}
+    for entry in entries:
+        if fold_of.setdefault(entry["patient"], entry["fold"]) != entry["fold"]:
+            raise CohortError(
+                f"patient '{entry['patient']}' stands in folds {fold_of[entry['patient']]} and {entry['fold']}; "
+                "give all studies of a patient the same `fold`."
+            )
+    return fold_of
 
 
-def _check_groups(assigned: Sequence[int], entries: Sequence[Entry]) -> None:
-    folds_of: dict[str, set[int]] = {}
-    for entry, fold in zip(entries, assigned, strict=True):
-        folds_of.setdefault(str(entry["patient"]), set()).add(fold)
-    split = sum(len(folds) > 1 for folds in folds_of.values())
-    if split:
-        raise CohortError(f"the `fold` column puts {split} patients into more than one fold; keep each patient in one.")
+def _drawn_folds(entries: Sequence[Entry], folds: int, seed: int) -> dict[str, int]:
+    labels = np.array([entry["label"] for entry in entries])
+    patients = [entry["patient"] for entry in entries]
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    fold_of: dict[str, int] = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # too few of a class: `_check_classes` says what to do
+            for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(labels)), labels, patients)):
+                fold_of.update((patients[position], fold) for position in validation)
+    except ValueError:
+        raise _too_few(folds) from None
+    return fold_of
+
+
+def _repeat_seed(seed: int, repeat: int) -> int:
+    return int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
+
+
+def _check_classes(entries: Sequence[Entry], fold_of: Mapping[str, int], folds: int) -> None:
+    found = {(fold_of[entry["patient"]], entry["label"]) for entry in entries}
+    if found != {(fold, label) for fold in range(folds) for label in (0, 1)}:
+        raise _too_few(folds)
+
+
+def _too_few(folds: int) -> CohortError:
+    return CohortError(
+        f"each of the {folds} folds needs patients with label 0 and with label 1, and this cohort has too few of one; "
+        "use fewer `folds` or add studies."
+    )

@@ -1,0 +1,1 @@
+"""The synthetic cohort: multi-parametric prostate MRI with a known truth."""
