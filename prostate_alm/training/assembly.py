@@ -63,8 +63,8 @@ def _content(
 ) -> EnsembleContent:
     first = members[0]
     datalist_sha256 = sha256_of(run.datalist)
-    settings = {name: value for name, value in run.settings.items() if isinstance(value, str | int | float | bool)}
-    training = {"bundle": run.bundle.name, "members": run.members, "folds": run.folds, "seed": run.seed, **settings}
+    settings = {name: value for name, value in first.settings.items() if isinstance(value, str | int | float | bool)}
+    training = {"bundle": run.bundle.name, "members": run.members, **settings}
     return EnsembleContent(
         name=run.bundle.name,
         bundle=run.bundle,

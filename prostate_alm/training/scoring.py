@@ -1,5 +1,7 @@
 """Scores that no trained member has seen: out of fold, and on an untouched calibration set."""
 
+import logging
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,10 +43,7 @@ class TrainedMember:
     """A finished member: its network with the best weights, and the data it was validated on."""
 
     def __init__(self, run: EnsembleRun, member: int) -> None:
-        arguments = run.arguments(member)
-        files = {name: arguments.pop(name) for name in ("config_file", "meta_file", "logging_file")}
-        self._workflow = ConfigWorkflow(**files, workflow_type="train", **arguments)
-        self._workflow.initialize()
+        self._workflow = _workflow(run.arguments(member))
         self.weights = load_weights(run.folder(member) / "model.pt")
         self.network: torch.nn.Module = self._parsed("network")
         self.network.load_state_dict(self.weights)
@@ -65,6 +64,11 @@ class TrainedMember:
     def box_mm(self) -> list[float]:
         """Box of its preprocessing."""
         return [float(size) for size in self._parsed("box_mm")]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that the run is a run of, but the member's number."""
+        return {name: value for name, value in self._parsed("run_state#identity").items() if name != "member"}
 
     @property
     def seed(self) -> int:
@@ -93,6 +97,25 @@ class TrainedMember:
 
     def _parsed(self, name: str) -> Any:
         return self._workflow.parser.get_parsed_content(name)
+
+
+def _workflow(arguments: Mapping[str, Any]) -> ConfigWorkflow:
+    """The member's config, parsed; without the messages that MONAI prints for each."""
+    settings = {
+        name: value for name, value in arguments.items() if name not in ("config_file", "meta_file", "logging_file")
+    }
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        workflow = ConfigWorkflow(
+            config_file=arguments["config_file"],
+            meta_file=arguments["meta_file"],
+            logging_file=False,
+            workflow_type="train",
+            **settings,
+        )
+    workflow.initialize()
+    return workflow
 
 
 def out_of_fold(run: EnsembleRun, members: Sequence[TrainedMember]) -> Scores:
