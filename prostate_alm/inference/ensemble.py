@@ -1,0 +1,170 @@
+"""Load an ensemble folder and score studies with it. Knows no threshold."""
+
+import hashlib
+import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from prostate_alm.errors import ArgumentError, EnsembleError
+from prostate_alm.inference.config import InferenceConfig, read_inference_config
+from prostate_alm.networks.ensemble import EnsembleNet
+from prostate_alm.networks.weights import load_weights
+from prostate_alm.parcel import INFERENCE_CONFIG, OPERATING_POINTS, WEIGHTS, Manifest, read_manifest
+from prostate_alm.preprocessing import Preprocessing
+from prostate_alm.study import Geometry, QualityFinding, Study, Volume
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an ensemble says of a study.
+
+    Attributes:
+        member_logits: one a member, in the order of the members; may hold NaN or infinity.
+        logit: their mean.
+        quality: every quality gate with its figure.
+    """
+
+    member_logits: tuple[float, ...]
+    logit: float
+    quality: tuple[QualityFinding, ...]
+
+
+class Ensemble:
+    """A verified ensemble, ready to score. Made by `load_ensemble`.
+
+    Attributes:
+        manifest: what the folder says of itself.
+        sha256: of the manifest; the ensemble's identity.
+        operating_points_json: content of `operating_points.json`, unparsed.
+        device: where the network runs.
+        preprocessing: the same as in training.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        sha256: str,
+        *,
+        operating_points_json: bytes,
+        network: EnsembleNet,
+        preprocessing: Preprocessing,
+        device: torch.device,
+    ) -> None:
+        self.manifest = manifest
+        self.sha256 = sha256
+        self.operating_points_json = operating_points_json
+        self.preprocessing = preprocessing
+        self.device = device
+        self._network = network.to(device).eval()
+
+    def score(self, study: Study) -> Score:
+        """Score one study: float32, one thread, so that the same study gets the same logits everywhere (within 1e-5).
+
+        Raises:
+            StudyRefusedError: the study can't be prepared.
+        """
+        with _reproducible():
+            prepared = self.preprocessing(study)
+            with torch.inference_mode():
+                logits = self._network.member_logits(prepared.image[None].to(self.device))
+        members = tuple(float(logit) for logit in logits[0].tolist())
+        return Score(members, sum(members) / len(members), prepared.quality)
+
+    def warm_up(self) -> None:
+        """Score a built study, so that the first patient does not wait for caches and kernels.
+
+        Raises:
+            EnsembleError: the logits are not finite.
+        """
+        score = self.score(_phantom())
+        if not math.isfinite(score.logit):
+            raise EnsembleError("the ensemble's logits are not finite; its weights are unusable. Train it again.")
+
+
+def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str = "auto") -> Ensemble:
+    """Verify an ensemble folder against its manifest and load it; no code of the folder is run.
+
+    Args:
+        folder: written by `prostate-alm train`.
+        expect_sha256: the pinned SHA-256 of its `manifest.json`; None accepts any.
+        device: "auto" (a CUDA GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        EnsembleError: the folder is incomplete, changed, not the pinned one, or does not describe an ensemble.
+        ArgumentError: `device` is unknown or absent.
+    """
+    place = _device(device)
+    manifest, sha256 = read_manifest(folder, expect_sha256=expect_sha256)
+    config = read_inference_config(_sealed(folder, INFERENCE_CONFIG, manifest))
+    if config.network_def.members != manifest.members:
+        raise EnsembleError(
+            f"the manifest names {manifest.members} members, configs/inference.yaml {config.network_def.members}."
+        )
+    return Ensemble(
+        manifest,
+        sha256,
+        operating_points_json=_sealed(folder, OPERATING_POINTS, manifest),
+        network=_network(config, _sealed(folder, WEIGHTS, manifest)),
+        preprocessing=Preprocessing(config.study_to_image.profile, config.study_to_image.box_mm),
+        device=place,
+    )
+
+
+def _sealed(folder: Path, name: str, manifest: Manifest) -> bytes:
+    """The bytes of a file, hashed after they were read: what is used is what was sealed."""
+    if name not in manifest.files:
+        raise EnsembleError(f"the ensemble holds no `{name}`; copy the folder whole.")
+    content = (folder / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+        raise EnsembleError(f"`{name}` changed while the ensemble was read; keep the folder still and start again.")
+    return content
+
+
+def _network(config: InferenceConfig, weights: bytes) -> EnsembleNet:
+    definition = config.network_def
+    try:
+        network = EnsembleNet(definition.members, definition.network)
+        network.load_state_dict(load_weights(io.BytesIO(weights)), strict=True)
+    except Exception as error:  # whatever unfit arguments or bytes make torch raise
+        raise EnsembleError(
+            f"`{WEIGHTS}` does not hold the weights of `network_def` ({type(error).__name__}); train it again."
+        ) from error
+    return network
+
+
+def _device(name: str) -> torch.device:
+    if name not in DEVICES:
+        raise ArgumentError(f"`device` is {name!r}. Available: {', '.join(DEVICES)}.")
+    present = torch.cuda.is_available()
+    if name == "cuda" and not present:
+        raise ArgumentError("`device` is 'cuda', but torch finds no CUDA GPU; use 'cpu' or 'auto'.")
+    return torch.device("cuda" if name != "cpu" and present else "cpu")
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """One CPU thread and no TF32: neither the machine's load nor its GPU moves a logit past the guard band."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _phantom() -> Study:
+    """A built study in the size of a patient: waves, so that no volume is constant."""
+    geometry = Geometry((64, 64, 20), np.diag([2.5, 2.5, 4.0, 1.0]))
+    x, y, z = np.indices(geometry.shape, dtype=np.float32)
+    waves = np.sin(x / 5) + np.cos(y / 7) + np.sin(z / 3)
+    dwi = {b: Volume(200 * np.exp(-b * 1.2e-3) * (4 + waves), geometry) for b in (50.0, 800.0)}
+    return Study("phantom", Volume(400 + 80 * waves, geometry), dwi, Volume(1200 + 100 * waves, geometry))
