@@ -79,9 +79,11 @@ def _refusing() -> Iterator[None]:
 def _nifti_files(files: Sequence[SourceFile]) -> dict[str, Path]:
     """The NIfTI files of a study by role, with ``bval`` for the b-values; empty when the input is DICOM."""
     named: dict[str, Path] = {}
+    others: list[SourceFile] = []
     for file in files:
         role, _, ending = file.base_name.partition(".")
         if not ((role in _NIFTI_ROLES and ending in ("nii", "nii.gz")) or file.base_name == "dwi.bval"):
+            others.append(file)
             continue
         name = "bval" if ending == "bval" else role
         if name in named:
@@ -89,7 +91,7 @@ def _nifti_files(files: Sequence[SourceFile]) -> dict[str, Path]:
                 Reason.SERIES_AMBIGUOUS, f"the input holds two NIfTI files for `{name}`; send the one to be used."
             )
         named[name] = file.path
-    if named and any(claims_dicom(file) for file in files):
+    if named and any(claims_dicom(file) for file in others):
         raise StudyRefusedError(
             Reason.SERIES_AMBIGUOUS, "the input holds DICOM beside NIfTI files of a study; send one of the two."
         )

@@ -43,7 +43,7 @@ class Builder:
     ) -> list[Dataset]:
         """One image for each slice; `size` is rows, columns and `spacing` between rows, between columns."""
         axes = np.array(orientation, dtype=float).reshape(2, 3)
-        normal = np.cross(*axes)
+        normal = np.cross(axes[0], axes[1])
         uid = generate_uid()
         images = []
         for index in range(slices):

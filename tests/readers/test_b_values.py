@@ -3,7 +3,7 @@ import struct
 import pytest
 from pydicom.dataset import Dataset
 
-from prostate_alm.readers.b_values import BValueSource, read_b_value
+from prostate_alm.readers.b_values import BValue, BValueSource, read_b_value
 
 
 def header(manufacturer="", **attributes):
@@ -39,11 +39,11 @@ def test_each_vendor_is_read_from_its_own_element(manufacturer, tag, vr, value, 
 
 def test_the_standard_element_outranks_the_vendor_and_both_outrank_the_sequence_name():
     dataset = header("SIEMENS", SequenceName="*ep_b1000t", SeriesDescription="dwi b1400")
-    assert read_b_value(dataset).source is BValueSource.SEQUENCE_NAME
+    assert read_b_value(dataset) == BValue(1000, BValueSource.SEQUENCE_NAME)
     dataset.add_new(0x0019100C, "OB", b"800 ")
-    assert (read_b_value(dataset).value, read_b_value(dataset).source) == (800, BValueSource.SIEMENS)
+    assert read_b_value(dataset) == BValue(800, BValueSource.SIEMENS)
     dataset.DiffusionBValue = 400.0
-    assert (read_b_value(dataset).value, read_b_value(dataset).source) == (400, BValueSource.STANDARD)
+    assert read_b_value(dataset) == BValue(400, BValueSource.STANDARD)
 
 
 def test_another_vendors_private_block_is_no_b_value():
@@ -57,7 +57,7 @@ def test_a_private_creator_outranks_the_manufacturer():
     dataset = header("ACME PACS")
     dataset.add_new(0x00190010, "LO", "SIEMENS MR HEADER")
     dataset.add_new(0x0019100C, "OB", b"800 ")
-    assert read_b_value(dataset).value == 800
+    assert read_b_value(dataset) == BValue(800, BValueSource.SIEMENS)
 
 
 @pytest.mark.parametrize("name", ["*ep_b50_800", "*tse2d1_25", "", "ep_b"])

@@ -71,13 +71,12 @@ def test_a_text_that_is_named_as_an_image_is_refused(build, write):
 
 
 def test_a_file_cut_off_anywhere_is_refused(build, write):
-    folder = write(build.study())
-    last = folder / "0011.dcm"  # the edge of the T2: its loss leaves no gap
+    folder = write(build.t2())
+    last = folder / "0011.dcm"  # the edge of the stack: its loss leaves no gap
     content = last.read_bytes()
-    for length in sorted(random.Random(0).sample(range(len(content)), 40)) + [len(content) - 1]:
+    for length in [*random.Random(0).sample(range(len(content)), 40), len(content) - 1]:
         last.write_bytes(content[:length])
-        assert refusal(folder).reason in {Reason.INPUT_UNREADABLE, Reason.PIXELS_UNREADABLE}, length
-        assert inspect_study(folder).refusal is not None
+        assert refusal(folder).reason is Reason.INPUT_UNREADABLE, length
 
 
 def test_whatever_byte_is_corrupt_nothing_but_a_refusal_is_raised(build, write):
@@ -85,7 +84,8 @@ def test_whatever_byte_is_corrupt_nothing_but_a_refusal_is_raised(build, write):
     path = folder / "0005.dcm"
     content = path.read_bytes()
     rng = random.Random(1)
-    for _ in range(60):
+    messages = []
+    for _ in range(25):
         broken = bytearray(content)
         for _ in range(rng.randint(1, 4)):
             broken[rng.randrange(132, 1100)] = rng.randrange(256)
@@ -93,7 +93,9 @@ def test_whatever_byte_is_corrupt_nothing_but_a_refusal_is_raised(build, write):
         try:
             read_study(folder)
         except StudyRefusedError as error:
-            assert "Doe" not in str(error)
+            messages.append(str(error))
+    assert messages
+    assert not any("Doe" in message or "4711" in message for message in messages)
 
 
 def test_a_deflated_file_is_refused_before_it_is_inflated(build, write, monkeypatch):
@@ -195,5 +197,3 @@ def test_an_enhanced_object_beside_a_classic_series_is_left_aside(build, tmp_pat
     enhanced[0].SOPClassUID = enhanced[0].file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
     study = read_study(build.write([*enhanced, *build.study()], tmp_path / "study"))
     assert study.series[0].number == 4
-
-
