@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ENSEMBLE ?= demo/ensemble
+ENSEMBLE ?= demo/training/ensemble
 
 .PHONY: demo test check format serve clean
 

@@ -181,3 +181,7 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
             raise ArgumentError(f"`--set` takes KEY=VALUE, got `{pair}`.")
         settings[key] = yaml.safe_load(value)
     return settings
+
+
+if __name__ == "__main__":
+    main()

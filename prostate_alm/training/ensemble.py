@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -113,7 +114,7 @@ def train_members(run: EnsembleRun, *, workers: int, on_progress: Callable[[Memb
     loses no finished epoch.
 
     Raises:
-        TrainingError: a member failed; the message ends with the last lines of its log.
+        TrainingError: a member failed; the message holds the first exception of its log.
     """
     waiting = [member for member in range(run.members) if not _finished(run, member)]
     for member in set(range(run.members)) - set(waiting):
@@ -143,7 +144,7 @@ def _start(run: EnsembleRun, member: int, *, threads: int) -> subprocess.Popen[b
     write_json(folder / "arguments.json", run.arguments(member))
     command = [sys.executable, "-m", "monai.bundle", "run", "--args_file", str(folder / "arguments.json")]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    with (folder / "train.log").open("ab") as log:
+    with (folder / "train.log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=run.bundle)
 
 
@@ -158,11 +159,18 @@ def _ended(run: EnsembleRun, running: Mapping[int, subprocess.Popen[bytes]]) -> 
             continue
         if process.returncode != 0:
             log = run.folder(member) / "train.log"
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
             raise TrainingError(
-                f"member {member} stopped with exit code {process.returncode}; see {log}. It ends:\n{tail}"
+                f"member {member} stopped with exit code {process.returncode}: {_cause(log)} The whole log is {log}."
             )
         yield member
+
+
+def _cause(log: Path) -> str:
+    """The first exception in a log: MONAI wraps it in others, which say nothing of it."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next(
+        (line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)), "no exception logged."
+    )
 
 
 def _finished(run: EnsembleRun, member: int) -> bool:

@@ -1,0 +1,162 @@
+"""Members become an ensemble: scored out of fold, sealed, whole or absent, and never of another run."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prostate_alm.datasets.datalist import read_datalist
+from prostate_alm.errors import ArgumentError, CohortError, EnsembleError, TrainingError
+from prostate_alm.evaluation.operating_point import OperatingPoints
+from prostate_alm.networks.ensemble import EnsembleNet
+from prostate_alm.networks.weights import load_weights
+from prostate_alm.parcel import OPERATING_POINTS, WEIGHTS, read_manifest
+from prostate_alm.training.assembly import assemble
+from prostate_alm.training.ensemble import EnsembleRun, MemberProgress, train_members
+from prostate_alm.training.scoring import TrainedMember
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
+SETTINGS: dict[str, Any] = {
+    "profile": "tiny",
+    "max_epochs": 2,
+    "batch_size": 4,
+    "network_def#widths": [4, 4],
+    "device": "$torch.device('cpu')",
+}
+
+
+def make_run(cohort: Path, out: Path, **changes: Any) -> EnsembleRun:
+    return EnsembleRun(BUNDLE, cohort, out, **({"members": 2, "folds": 2, "settings": SETTINGS} | changes))
+
+
+def train(run: EnsembleRun, on_progress: Callable[[MemberProgress], None] = lambda step: None) -> None:
+    run.claim()
+    train_members(run, workers=2, on_progress=on_progress)
+
+
+@pytest.fixture(scope="module")
+def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> EnsembleRun:
+    """Two members, interrupted once on the way."""
+    run = make_run(cohort, tmp_path_factory.mktemp("run"))
+
+    def interrupt(step: MemberProgress) -> None:
+        if step.epoch >= 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, interrupt)
+    steps: list[MemberProgress] = []
+    train(run, steps.append)
+    assert {(step.member, step.epoch) for step in steps if step.done} == {(0, 2), (1, 2)}
+    return run
+
+
+def copy_of(run: EnsembleRun, place: Path) -> EnsembleRun:
+    """The finished members in a folder of their own, without an ensemble."""
+    shutil.copytree(run.out / "members", place / "members")
+    return dataclasses.replace(run, out=place)
+
+
+def test_the_ensemble_is_sealed_and_scored_out_of_fold(trained: EnsembleRun, tmp_path: Path) -> None:
+    run = copy_of(trained, tmp_path)
+    folder = assemble(run)
+    manifest, _ = read_manifest(folder)
+    assert manifest.members == 2
+    assert manifest.training["profile"] == "tiny"
+    assert manifest.training["mu"] == pytest.approx(0.01)
+    rows = json.loads((run.out / "out_of_fold.json").read_text())
+    assert [row["index"] for row in rows] == list(range(18))
+    positives = sorted(row["logit"] for row in rows if row["label"] == 1)
+    points = OperatingPoints.from_json((folder / OPERATING_POINTS).read_bytes()).points
+    assert [point.threshold for point in points] == pytest.approx(positives[:3])
+    assert {point.status for point in points} == {"approximate"}
+    assert "0 of 6" in (folder / "docs" / "README.md").read_text()
+
+
+def test_out_of_fold_scores_come_from_the_member_that_did_not_train_on_the_patient(trained: EnsembleRun) -> None:
+    members = [TrainedMember(trained, member) for member in range(2)]
+    validated = [{int(entry["index"]) for entry in member.validation.data} for member in members]
+    assert validated[0].isdisjoint(validated[1])
+    rows = {row["index"]: row["logit"] for row in _oof(trained)}
+    entries = read_datalist(trained.datalist).entries("training")
+    for member, indices in zip(members, validated, strict=True):
+        entry = next(entry for entry in entries if entry["index"] in indices)
+        assert member.score(member.dataset([entry]))[entry["index"]] == pytest.approx(rows[entry["index"]], abs=1e-5)
+
+
+def _oof(run: EnsembleRun) -> list[dict[str, Any]]:
+    assemble(run)
+    return json.loads((run.out / "out_of_fold.json").read_text())
+
+
+def test_the_parcel_holds_the_members_best_weights(trained: EnsembleRun, tmp_path: Path) -> None:
+    folder = assemble(copy_of(trained, tmp_path))
+    ensemble = EnsembleNet(members=2, network={"widths": [4, 4]})
+    ensemble.load_state_dict(load_weights(folder / WEIGHTS))
+    for member, network in enumerate(ensemble.members):
+        best = load_weights(trained.folder(member) / "model.pt")
+        assert all(torch.equal(best[name], value) for name, value in network.state_dict().items())
+
+
+def test_an_untouched_calibration_set_earns_guaranteed(trained: EnsembleRun, cohort: Path, tmp_path: Path) -> None:
+    content = json.loads(cohort.read_text())
+    fresh = [
+        {**entry, "index": i, "study": f"c{i}", "patient": f"c{i}"}
+        | {name: str(cohort.parent / entry[name]) for name in ("t2", "dwi", "adc")}
+        for i, entry in enumerate(content["test"])
+    ]
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({"schema_version": 1, "name": "calibration", "training": [], "test": fresh}))
+    folder = assemble(copy_of(trained, tmp_path / "run"), calibration=path)
+    points = OperatingPoints.from_json((folder / OPERATING_POINTS).read_bytes()).points
+    assert [(point.status, point.positives) for point in points] == [("guaranteed", 2), ("guaranteed", 2)]
+    rows = json.loads((tmp_path / "run" / "calibration.json").read_text())
+    members = [TrainedMember(trained, m) for m in range(2)]
+    entries = read_datalist(path).entries("test")
+    logits = [member.score(member.dataset(entries)) for member in members]
+    assert rows[0]["logit"] == pytest.approx(float(np.mean([scores[0] for scores in logits])), abs=1e-6)
+
+
+def test_a_calibration_set_that_was_touched_is_refused(trained: EnsembleRun, cohort: Path, tmp_path: Path) -> None:
+    run = copy_of(trained, tmp_path / "run")
+    with pytest.raises(CohortError, match="untouched"):
+        assemble(run, calibration=cohort)
+    assert not (run.out / "ensemble").exists()
+
+
+def test_a_failure_half_way_leaves_nothing_that_looks_whole(trained: EnsembleRun, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(BUNDLE, bundle, ignore=shutil.ignore_patterns("runs", "eval"))
+    (bundle / "configs" / "inference.yaml").unlink()
+    run = dataclasses.replace(copy_of(trained, tmp_path / "run"), bundle=bundle)
+    with pytest.raises(FileNotFoundError):
+        assemble(run)
+    assert not (run.out / "ensemble").exists()
+    for folder in run.out.glob(".*building"):
+        with pytest.raises(EnsembleError):
+            read_manifest(folder)
+    shutil.copy(BUNDLE / "configs" / "inference.yaml", bundle / "configs")
+    read_manifest(assemble(run))
+
+
+def test_a_run_with_other_arguments_is_refused(trained: EnsembleRun) -> None:
+    with pytest.raises(TrainingError, match="other arguments"):
+        dataclasses.replace(trained, seed=9).claim()
+
+
+def test_a_member_that_fails_says_where_and_how(cohort: Path, tmp_path: Path) -> None:
+    run = make_run(cohort, tmp_path, settings=SETTINGS | {"network_def#widths": []})
+    with pytest.raises(TrainingError, match="`widths` must each name"):
+        train(run)
+
+
+@pytest.mark.parametrize(("members", "folds"), [(3, 2), (1, 1), (2, 3)])
+def test_each_patient_is_scored_equally_often_or_not_at_all(members: int, folds: int, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="multiple"):
+        make_run(tmp_path, tmp_path, members=members, folds=folds)
