@@ -15,17 +15,16 @@ Entry = Mapping[str, Any]
 def member_folds(entries: Sequence[Entry], *, repeats: int, folds: int, seed: int) -> list[dict[str, int]]:
     """The fold of each patient, one mapping a repeat.
 
-    Entries that carry a `fold` are taken at their word when there is one repeat and they name as many folds.
+    Entries that carry a `fold` are taken at their word when there is one repeat.
 
     Raises:
         ArgumentError: fewer than one repeat or two folds.
-        CohortError: a fold lacks a class, or a patient stands in two folds.
+        CohortError: a fold lacks a class, or the entries' own folds are not `folds` or split a patient.
     """
     if repeats < 1 or folds < 2:
         raise ArgumentError(f"`repeats` must be at least 1 and `folds` at least 2, got {repeats} and {folds}.")
-    given = {entry.get("fold") for entry in entries}
-    if repeats == 1 and given == set(range(folds)):
-        assigned = [_given_folds(entries)]
+    if repeats == 1 and any(entry.get("fold") is not None for entry in entries):
+        assigned = [_given_folds(entries, folds)]
     else:
         assigned = [_drawn_folds(entries, folds, _repeat_seed(seed, repeat)) for repeat in range(repeats)]
     for folds_of_patients in assigned:
@@ -53,12 +52,19 @@ def member_split(
     return training, validation
 
 
-def _given_folds(entries: Sequence[Entry]) -> dict[str, int]:
+def _given_folds(entries: Sequence[Entry], folds: int) -> dict[str, int]:
+    found = {entry.get("fold") for entry in entries}
+    if found != set(range(folds)):
+        named = sorted(fold for fold in found if fold is not None)
+        raise CohortError(
+            f"the `fold` column must name folds 0 to {folds - 1} in every entry, it names {named}; "
+            "change `folds`, or remove the column to have folds drawn."
+        )
     fold_of: dict[str, int] = {}
     for entry in entries:
         if fold_of.setdefault(entry["patient"], entry["fold"]) != entry["fold"]:
             raise CohortError(
-                f"patient '{entry['patient']}' stands in folds {fold_of[entry['patient']]} and {entry['fold']}; "
+                f"patient '{entry['patient']}' stands in more than one fold; "
                 "give all studies of a patient the same `fold`."
             )
     return fold_of

@@ -40,8 +40,8 @@ def test_entries_have_absolute_paths_and_keep_other_columns(tmp_path: Path) -> N
         ({"label": 2}, "label"),
         ({"index": 0}, "index"),
         ({"study": "s0"}, "study"),
-        ({"patient": "p0"}, "both `training` and `test`"),
-        ({"t2": "studies/none.nii.gz"}, "missing"),
+        ({"patient": "p0"}, "training and in test"),
+        ({"t2": "studies/none.nii.gz"}, "not there"),
         ({"b_values": []}, "b_values"),
     ],
 )
