@@ -104,6 +104,10 @@ def _common_plane(instances: Sequence[Instance], name: str) -> Instance:
             raise StudyRefusedError(
                 Reason.GEOMETRY_INVALID, f"{name}: its images differ in size or pixel spacing; send a series with one."
             )
+    if len({instance.frame_of_reference for instance in instances}) > 1:
+        raise StudyRefusedError(
+            Reason.GEOMETRY_INVALID, f"{name}: its images name two frames of reference; send a series with one."
+        )
     if not (1 < first.rows <= _LARGEST_SIDE and 1 < first.columns <= _LARGEST_SIDE):
         raise StudyRefusedError(
             Reason.GEOMETRY_INVALID, f"{name}: {first.columns} x {first.rows} pixels; 2 to {_LARGEST_SIDE} are read."

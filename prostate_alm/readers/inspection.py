@@ -38,7 +38,7 @@ class Inspection:
 
     Attributes:
         found: every series, by number.
-        chosen: the series the study is read from, by role.
+        chosen: the series the study is read from, by role; after a refusal, those decided before it.
         runners_up: candidates for a role that lost by a tie-break.
         flags: notes that change no decision.
         skipped_files: files that are neither DICOM nor a NIfTI file of the study.

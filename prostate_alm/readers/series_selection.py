@@ -313,7 +313,7 @@ def _choose(candidates: Sequence[Candidate], rules: Sequence[_Rule]) -> Chosen:
 
 def _on_grid(adc: Candidate, dwi: Candidate) -> bool:
     """Whether an ADC series lies on the DWI's pixels; its slices are compared later."""
-    if not same_plane(adc.first, dwi.first):
+    if not same_plane(adc.first, dwi.first) or adc.first.frame_of_reference != dwi.first.frame_of_reference:
         return False
     if adc.stack is None or dwi.stack is None:
         return True

@@ -163,6 +163,7 @@ def test_mixed_orientations_are_refused(build, write, orientation):
         ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
         ("PixelSpacing", [0, 0]),
         ("ImagePositionPatient", [-12.0, -7.0, -5.6]),  # 2 mm beside the stack
+        ("FrameOfReferenceUID", "1.2.3"),
     ],
 )
 def test_an_image_of_another_or_no_geometry_is_refused(build, write, keyword, value):

@@ -295,7 +295,9 @@ def test_two_adc_equally_near_are_ambiguous(build, inspect):
     assert reason(found) is Reason.SERIES_AMBIGUOUS
 
 
-@pytest.mark.parametrize("changes", [{"spacing": (1.8, 1.5)}, {"origin": (-4.0, -9.0, -20.0)}])
+@pytest.mark.parametrize(
+    "changes", [{"spacing": (1.8, 1.5)}, {"origin": (-4.0, -9.0, -20.0)}, {"FrameOfReferenceUID": "1.2.3"}]
+)
 def test_an_adc_on_another_grid_is_left_aside_and_one_fitted(build, inspect, changes):
     found = inspect([*build.t2(), *build.dwi(), *build.adc(**changes)])
     assert chosen(found) == {"t2": 4, "dwi": 6}
