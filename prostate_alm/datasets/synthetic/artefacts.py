@@ -4,7 +4,7 @@ import numpy as np
 
 from prostate_alm.datasets.synthetic.anatomy import Anatomy
 from prostate_alm.datasets.synthetic.presets import Cause, Truth
-from prostate_alm.datasets.synthetic.shapes import Array, Ellipsoid, Grid, inside
+from prostate_alm.datasets.synthetic.shapes import WHOLE, Array, Ellipsoid, Grid, inside
 
 
 def field_map(anatomy: Anatomy, truth: Truth, grid: Grid, rng: np.random.Generator) -> Array:
@@ -13,7 +13,7 @@ def field_map(anatomy: Anatomy, truth: Truth, grid: Grid, rng: np.random.Generat
     Susceptibility at the front wall of a gas-filled rectum drags the gland; a smooth remainder of
     shimming is always there.
     """
-    x, y, z = (axis[shape] for axis, shape in zip(grid.axes, _BROADCAST, strict=True))
+    x, y, z = grid.coordinates(WHOLE)
     tilt = rng.normal(0, 0.9, 3)
     shim = tilt[0] * x / 60 + tilt[1] * y / 60 + tilt[2] * (x * x + y * y) / 3600
     if not anatomy.has_gas:
@@ -24,9 +24,6 @@ def field_map(anatomy: Anatomy, truth: Truth, grid: Grid, rng: np.random.Generat
     bump = np.exp(-(((x - lumen.centre[0]) / width) ** 2) - ((y - wall) / (9 + 11 * severity)) ** 2)
     amplitude = float(rng.choice((-1, 1))) * (rng.uniform(1.0, 2.2) + 16 * severity)
     return (shim + amplitude * bump).astype(np.float32)
-
-
-_BROADCAST = ((slice(None), None, None), (None, slice(None), None), (None, None, slice(None)))
 
 
 def distort(stack: Array, displacement: Array, step_mm: float) -> Array:
@@ -45,7 +42,7 @@ def distort(stack: Array, displacement: Array, step_mm: float) -> Array:
 
 def dephase(stack: Array, anatomy: Anatomy, severity: float, grid: Grid) -> Array:
     """Signal lost next to rectal gas, through the thickness of a slice; reaches farther the worse it is."""
-    x, y, z = (axis[shape] for axis, shape in zip(grid.axes, _BROADCAST, strict=True))
+    x, y, z = grid.coordinates(WHOLE)
     lumen = anatomy.rectum
     wall = lumen.centre_y(z) - lumen.semi_axes[1]
     near = np.exp(-(((x - lumen.centre[0]) / (10 + 14 * severity)) ** 2) - ((y - wall) / (3 + 9 * severity)) ** 2)
@@ -57,7 +54,7 @@ def metal_void(stack: Array, severity: float, grid: Grid, rng: np.random.Generat
     side = float(rng.choice((-1.0, 1.0)))
     radius = 34 + 50 * severity + rng.uniform(-3, 3)
     void = Ellipsoid((side * 84, rng.normal(0, 6), rng.normal(5, 5)), (radius, radius * 0.9, radius * 0.9))
-    level = void.level(*(axis[shape] for axis, shape in zip(grid.axes, _BROADCAST, strict=True)))
+    level = void.level(*grid.coordinates(WHOLE))
     rim = np.float32(0.9) * np.exp(-(((level - 4) / 4) ** 2)) + 1
     return stack * (1 - inside(level, 8.0)) * rim
 

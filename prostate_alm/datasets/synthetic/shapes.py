@@ -17,6 +17,7 @@ Array = NDArray[np.float32]
 Point = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 EVERYWHERE = 1e4
+WHOLE: Box = (slice(None), slice(None), slice(None))
 
 
 class Shape(Protocol):
