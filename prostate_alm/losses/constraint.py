@@ -6,6 +6,7 @@ import torch
 
 from prostate_alm.errors import ArgumentError
 from prostate_alm.losses.baseline import as_binary
+from prostate_alm.losses.violation import violation
 
 Space = Literal["probability", "logit"]
 
@@ -22,22 +23,6 @@ class Violations(NamedTuple):
     q: torch.Tensor
     critical: torch.Tensor
     others: int
-
-
-def violation(critical_scores: torch.Tensor, other_scores: torch.Tensor, delta: float) -> torch.Tensor:
-    """Compute ``q_j = sum_k max(0, -(f(x_j) - f(x_k)) + delta)`` (Sangalli et al. 2021, below Eq. 5).
-
-    Args:
-        critical_scores: ``[P]``.
-        other_scores: ``[N]``.
-        delta: margin, in the unit of the scores.
-
-    Returns:
-        ``[P]``; 0 exactly where a critical sample out-ranks every other by `delta`. At an exact tie the
-        subgradient 0 is taken. Either set may be empty.
-    """
-    gaps = other_scores[None, :] - critical_scores[:, None] + delta
-    return gaps.relu().sum(dim=1)
 
 
 class RankingConstraint:

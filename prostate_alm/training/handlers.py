@@ -91,7 +91,7 @@ class PenaltyHandler:
 
 
 class BestModel:
-    """Keep the weights of the best validation metric in one flat file; the first of equals stays."""
+    """Keep the weights of the best validation metric in one flat file; of equals the last, which trained longer."""
 
     def __init__(self, network: torch.nn.Module, path: str, metric: str = "val_auc") -> None:
         self.network = network
@@ -107,7 +107,7 @@ class BestModel:
     def __call__(self, engine: Engine) -> None:
         """Save when the metric is better than any before."""
         value = float(engine.state.metrics[self.metric])
-        if self.best is None or value > self.best:
+        if self.best is None or value >= self.best:
             self.best, self.epoch = value, engine.state.epoch
             save_atomically(self.network.state_dict(), self.path)
 
