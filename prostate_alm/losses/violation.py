@@ -54,7 +54,8 @@ def sorted_violation(critical_scores: torch.Tensor, other_scores: torch.Tensor, 
     """`violation` by sorting: O((P + N) log(P + N)) time, O(P + N) memory."""
     if other_scores.numel() == 0:
         return dense_violation(critical_scores, other_scores, delta)
-    return _HingeSum.apply(critical_scores - delta, other_scores)  # pyright: ignore[reportReturnType] - apply is untyped
+    summed: torch.Tensor = _HingeSum.apply(critical_scores - delta, other_scores)  # pyright: ignore - torch leaves it untyped
+    return summed
 
 
 class _HingeSum(torch.autograd.Function):
@@ -75,7 +76,9 @@ class _HingeSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator renames `ctx`
+        ctx: Any, *gradients: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """``dq_j/dt_j = -count_j``; a score gathers the weights of all thresholds below it."""
         thresholds, scores, count = ctx.saved_tensors
         (weight,) = gradients
