@@ -1,0 +1,150 @@
+"""Small ensembles with random weights, studies as DICOM and NIfTI, and a running service."""
+
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+from prostate_alm.datasets.synthetic.cohort import CohortPlan
+from prostate_alm.datasets.synthetic.dicom_writer import write_dicom_study
+from prostate_alm.datasets.synthetic.patient import synthesize_study
+from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
+from prostate_alm.inference.ensemble import load_ensemble
+from prostate_alm.networks.two_path import TwoPathNet
+from prostate_alm.readers.nifti import write_nifti_study
+from prostate_alm.service.app import create_app
+from prostate_alm.service.settings import ServiceSettings
+from prostate_alm.training.ensemble_writer import EnsembleContent, write_ensemble
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
+NETWORK = {"widths": [2, 4], "depth_pools": 1}
+NEVER, ALWAYS = 1e6, -1e6  # thresholds that no logit and every logit reaches
+
+
+def small_ensemble(folder: Path, *, threshold: float = NEVER, scale: float = 1.0) -> Path:
+    """Write an ensemble of three members, its weights multiplied by `scale`; its "0-fn" stands at `threshold`."""
+    weights = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        state = TwoPathNet(**NETWORK).state_dict()
+        weights.append({name: value * scale if value.is_floating_point() else value for name, value in state.items()})
+    scores, labels = [threshold - 1.0, threshold, threshold + 1.0], [0, 1, 1]
+    points = [choose_operating_point(scores, labels, false_negatives=k) for k in (0, 1)]
+    content = EnsembleContent(
+        name="small", bundle=BUNDLE, network=NETWORK, weights=weights, profile="tiny", box_mm=(128.0, 128.0, 72.0),
+        points=OperatingPoints(points=points), card="# Small\n", seeds=[0, 1, 2], datalist_sha256="0" * 64,
+        training={"loss": "bce"},
+    )  # fmt: skip
+    write_ensemble(folder, content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parcels(tmp_path_factory):
+    """Ensembles that never and always recommend, and one whose weights are not numbers; changed by no test."""
+    place = tmp_path_factory.mktemp("parcels")
+    return {
+        "never": small_ensemble(place / "never", threshold=NEVER),
+        "always": small_ensemble(place / "always", threshold=ALWAYS),
+        "broken": small_ensemble(place / "broken", threshold=NEVER, scale=float("nan")),
+    }
+
+
+@pytest.fixture(scope="session")
+def loaded(parcels):
+    return {name: load_ensemble(folder) for name, folder in parcels.items()}
+
+
+@pytest.fixture(scope="session")
+def dicom_folders(tmp_path_factory):
+    """Two synthetic patients as DICOM folders."""
+    place = tmp_path_factory.mktemp("dicom")
+    folders = []
+    for plan in CohortPlan(patients=2, difficulty="easy").of_split("training"):
+        study, truth = synthesize_study(plan)
+        write_dicom_study(study, truth, place / plan.key)
+        folders.append(place / plan.key)
+    return folders
+
+
+def zipped(target: Path, folders, *, leave_out=lambda path: False) -> Path:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for folder in folders:
+            for path in sorted(folder.iterdir()):
+                if not leave_out(path):
+                    archive.write(path, f"{folder.name}/{path.name}")
+    return target
+
+
+@pytest.fixture(scope="session")
+def zip_files():
+    """Pack DICOM folders as one zip, without the files that `leave_out` names."""
+    return zipped
+
+
+@pytest.fixture(scope="session")
+def dicom_zip(dicom_folders, tmp_path_factory):
+    return zipped(tmp_path_factory.mktemp("zip") / "study.zip", dicom_folders[:1])
+
+
+@pytest.fixture(scope="session")
+def nifti_folder(study_factory, tmp_path_factory):
+    """t2, dwi, adc of b 50, 400, 800."""
+    folder = tmp_path_factory.mktemp("nifti")
+    write_nifti_study(study_factory(3), folder)
+    return folder
+
+
+@contextmanager
+def running(ensemble, **settings):
+    with TestClient(create_app(ensemble, ServiceSettings(**settings))) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def run_service():
+    """Start a service with settings of a test's own."""
+    return running
+
+
+@pytest.fixture(scope="module")
+def client(loaded):
+    """A service whose ensemble finds that nobody needs DCE, so that a wrong "not needed" would show."""
+    with running(loaded["never"]) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def post():
+    """Post parts given as paths or bytes and wait for the answer."""
+
+    def post_study(client, *, b_values=None, wait=60, **parts):
+        files = {
+            name: (f"CANARY^{name}", part if isinstance(part, bytes) else part.read_bytes())
+            for name, part in parts.items()
+        }
+        data = {} if b_values is None else {"b_values": b_values}
+        return client.post("/v1/studies", params={"wait": wait}, files=files, data=data)
+
+    return post_study
+
+
+@pytest.fixture(scope="session")
+def marked_folders(dicom_folders, tmp_path_factory):
+    """The two patients with names, numbers and dates that must never be seen again."""
+    place = tmp_path_factory.mktemp("marked")
+    folders = []
+    for number, source in enumerate(dicom_folders):
+        folder = place / f"CANARY{number}"
+        folder.mkdir()
+        for path in source.iterdir():
+            image = pydicom.dcmread(path)
+            image.PatientName, image.PatientID = f"CANARY^{number}", f"CANARY{number}"
+            image.PatientBirthDate, image.AccessionNumber = "19501231", f"CANARY{number}"
+            image.save_as(folder / path.name)
+        folders.append(folder)
+    return folders
