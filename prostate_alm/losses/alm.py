@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from prostate_alm.errors import ArgumentError, LossStateError
-from prostate_alm.losses.constraint import RankingConstraint
+from prostate_alm.losses.constraint import Constraint
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +17,8 @@ class Terms:
         base: value of the base loss.
         penalty: ``mu / 2 * sum_j q_j^2 / (P N)``.
         multiplier: ``sum_j lambda_j q_j / (P N)``.
-        q: ``[P]`` violations of the critical samples.
-        index: ``[P]`` their sample indices.
+        q: ``[Q]`` violations of the constraints.
+        index: ``[Q]`` indices of the samples they belong to.
     """
 
     base: torch.Tensor
@@ -60,7 +60,7 @@ class ALMLoss(nn.Module):
     def __init__(
         self,
         base: nn.Module,
-        constraint: RankingConstraint,
+        constraint: Constraint,
         *,
         num_samples: int,
         mu: float = 1e-4,
@@ -100,15 +100,14 @@ class ALMLoss(nn.Module):
         Raises:
             LossStateError: there is no index, or one is out of range.
         """
-        critical_index = self._take_index(index, labels)
-        q, critical, others = self.constraint(logits, labels)
-        critical_index = critical_index[critical]
-        pairs = max(q.numel() * others, 1)
-        lambdas = self.multipliers[critical_index].to(q.dtype)
+        batch_index = self._take_index(index, labels)
+        q, square, sample, pairs = self.constraint(logits, labels)
+        weight = 1.0 / pairs.clamp_min(1.0)  # without others there are no pairs, and q is 0
+        constrained = batch_index[sample]
         base = self.base(logits, labels)
-        penalty = self.mu.to(q.dtype) / 2 * q.square().sum() / pairs
-        multiplier = (lambdas * q).sum() / pairs
-        self._terms = Terms(base.detach(), penalty.detach(), multiplier.detach(), q.detach(), critical_index)
+        penalty = self.mu.to(q.dtype) / 2 * (weight * square).sum()
+        multiplier = (weight * self.multipliers[constrained].to(q.dtype) * q).sum()
+        self._terms = Terms(base.detach(), penalty.detach(), multiplier.detach(), q.detach(), constrained)
         self._update_due = True
         return base + penalty + multiplier
 

@@ -54,8 +54,7 @@ def sorted_violation(critical_scores: torch.Tensor, other_scores: torch.Tensor, 
     """`violation` by sorting: O((P + N) log(P + N)) time, O(P + N) memory."""
     if other_scores.numel() == 0:
         return dense_violation(critical_scores, other_scores, delta)
-    summed: torch.Tensor = _HingeSum.apply(critical_scores - delta, other_scores)  # pyright: ignore - torch leaves it untyped
-    return summed
+    return _HingeSum.apply(critical_scores - delta, other_scores)  # pyright: ignore - torch leaves `apply` untyped
 
 
 class _HingeSum(torch.autograd.Function):
