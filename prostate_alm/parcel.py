@@ -89,7 +89,8 @@ def read_manifest(folder: Path, *, expect_sha256: str | None = None) -> tuple[Ma
     path = folder / MANIFEST
     if not path.is_file():
         raise EnsembleError(
-            f"`{folder.name}` holds no {MANIFEST}: it is no finished ensemble. Resume `prostate-alm train` or copy it whole."
+            f"`{folder.name}` holds no {MANIFEST}: it is no finished ensemble. "
+            "Resume `prostate-alm train`, or copy the folder whole."
         )
     identity = sha256_of(path)
     if expect_sha256 is not None and identity != expect_sha256.lower():
