@@ -103,7 +103,7 @@ def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str
     """
     place = _device(device)
     manifest, sha256 = read_manifest(folder, expect_sha256=expect_sha256)
-    config = read_inference_config(_sealed(folder, INFERENCE_CONFIG, manifest))
+    config = read_inference_config(sealed_bytes(folder, INFERENCE_CONFIG, manifest))
     if config.network_def.members != manifest.members:
         raise EnsembleError(
             f"the manifest names {manifest.members} members, configs/inference.yaml {config.network_def.members}."
@@ -111,15 +111,19 @@ def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str
     return Ensemble(
         manifest,
         sha256,
-        operating_points_json=_sealed(folder, OPERATING_POINTS, manifest),
-        network=_network(config, _sealed(folder, WEIGHTS, manifest)),
+        operating_points_json=sealed_bytes(folder, OPERATING_POINTS, manifest),
+        network=_network(config, sealed_bytes(folder, WEIGHTS, manifest)),
         preprocessing=Preprocessing(config.study_to_image.profile, config.study_to_image.box_mm),
         device=place,
     )
 
 
-def _sealed(folder: Path, name: str, manifest: Manifest) -> bytes:
-    """The bytes of a file, hashed after they were read: what is used is what was sealed."""
+def sealed_bytes(folder: Path, name: str, manifest: Manifest) -> bytes:
+    """The bytes of a file, hashed after they were read: what is used is what was sealed.
+
+    Raises:
+        EnsembleError: the manifest does not know the file, or it changed since.
+    """
     if name not in manifest.files:
         raise EnsembleError(f"the ensemble holds no `{name}`; copy the folder whole.")
     content = (folder / name).read_bytes()

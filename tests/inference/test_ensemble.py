@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from prostate_alm.errors import ArgumentError, EnsembleError, Reason, StudyRefusedError
-from prostate_alm.inference.ensemble import load_ensemble
+from prostate_alm.inference.ensemble import load_ensemble, sealed_bytes
 from prostate_alm.networks.two_path import TwoPathNet
-from prostate_alm.parcel import INFERENCE_CONFIG, MANIFEST, WEIGHTS, sha256_of
+from prostate_alm.parcel import INFERENCE_CONFIG, MANIFEST, WEIGHTS, read_manifest, sha256_of
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.study import Study
 
@@ -83,6 +83,16 @@ def test_a_changed_file_is_refused(ensemble_folder, name):
     (ensemble_folder / name).write_bytes(content)
     with pytest.raises(EnsembleError, match=name):
         load_ensemble(ensemble_folder)
+
+
+def test_a_file_that_changes_after_it_was_verified_is_refused(ensemble_folder):
+    manifest, _ = read_manifest(ensemble_folder)
+    assert sealed_bytes(ensemble_folder, WEIGHTS, manifest) == (ensemble_folder / WEIGHTS).read_bytes()
+    (ensemble_folder / WEIGHTS).write_bytes(b"other weights")
+    with pytest.raises(EnsembleError, match="changed while"):
+        sealed_bytes(ensemble_folder, WEIGHTS, manifest)
+    with pytest.raises(EnsembleError, match="holds no"):
+        sealed_bytes(ensemble_folder, "configs/train.yaml", manifest)
 
 
 def test_a_file_more_or_less_is_refused(ensemble_folder):
