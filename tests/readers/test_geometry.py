@@ -109,6 +109,11 @@ def test_a_lost_edge_slice_is_refused_where_the_header_counts_images(build, writ
     assert "its header counts" in str(error)
 
 
+def test_a_derived_series_with_the_count_of_its_source_is_no_loss(build, write):
+    study = read_study(write([*build.t2(), *build.dwi(ImagesInAcquisition=50), *build.adc(ImagesInAcquisition=50)]))
+    assert study.adc.geometry.shape[2] == 12
+
+
 def test_one_b_value_of_a_counted_acquisition_is_no_loss(build, write):
     original = ["ORIGINAL", "PRIMARY", "DIFFUSION"]
     b50 = build.dwi((50,), number=6, ImagesInAcquisition=24, ImageType=original)

@@ -11,15 +11,13 @@ from prostate_alm.readers import inspect_study, read_study
 from prostate_alm.readers.nifti import LoadStudy, read_b_value_file, read_nifti_study, write_nifti_study
 from prostate_alm.study import Geometry, Study, Volume
 
-TILT = np.radians(18.5)
-AFFINE = np.array(
-    [
-        [0.5, 0.0, 0.0, -57.69],
-        [0.0, 0.6 * np.cos(TILT), -3.6 * np.sin(TILT), -112.72],
-        [0.0, 0.6 * np.sin(TILT), 3.6 * np.cos(TILT), 27.08],
-        [0.0, 0.0, 0.0, 1.0],
-    ]
-)
+# A tilted plane, turned by 0.02°: there the quaternion of a NIfTI header, in RAS, rounds worst.
+ROW = np.array([0.99999921, -0.00039861, -0.00119198])
+COLUMN = np.cross([0.0, 0.31714683, 0.94837645], ROW)
+ROTATION = np.stack([ROW, COLUMN / np.linalg.norm(COLUMN), np.cross(ROW, COLUMN) / np.linalg.norm(COLUMN)], axis=1)
+AFFINE = np.eye(4)
+AFFINE[:3, :3] = ROTATION @ np.diag([0.5, 0.6, 3.6])
+AFFINE[:3, 3] = (-57.69, -112.72, 27.08)
 
 
 @pytest.fixture

@@ -268,6 +268,12 @@ def test_a_slice_missing_in_one_of_the_joined_series_is_refused(build, inspect):
     assert "series 8 + 9, b 800" in str(found.refusal)
 
 
+def test_b_values_of_different_echo_times_are_not_joined(build, inspect):
+    b50, b800 = build.dwi((50,), number=8), build.dwi((800,), number=9, EchoTime=90)
+    found = inspect([*build.t2(), *b50, *b800, *build.adc()])
+    assert [one.number for one in found.chosen if one.role == "dwi"] == [9]
+
+
 def test_the_same_b_value_in_two_series_is_ambiguous(build, inspect):
     found = inspect([*build.t2(), *build.dwi((800,), number=8), *build.dwi((800,), number=9), *build.adc()])
     assert reason(found) is Reason.SERIES_AMBIGUOUS
