@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import torch
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
-from torch.utils.data import Dataset
+from torch import distributed
+from torch.utils.data import Dataset, DistributedSampler
 
 from prostate_alm.errors import TrainingError
 from prostate_alm.losses import ALMLoss
@@ -34,11 +35,18 @@ class Stateful(Protocol):
 
 
 class EpochSeed:
-    """Make the randomness of an epoch a function of the seed and the epoch, so that a resumed run draws the same."""
+    """Make the randomness of an epoch a function of the seed and the epoch, so that a resumed run draws the same.
 
-    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+    Args:
+        dataset: its random transforms are seeded.
+        seed: of the run; each process adds its rank.
+        sampler: of a run with several processes; it shuffles by epoch.
+    """
+
+    def __init__(self, dataset: Dataset[Any], seed: int, sampler: DistributedSampler[Any] | None = None) -> None:
         self.dataset = dataset
         self.seed = seed
+        self.sampler = sampler
 
     def attach(self, engine: Engine) -> None:
         """Act at the start of each epoch."""
@@ -46,7 +54,9 @@ class EpochSeed:
 
     def __call__(self, engine: Engine) -> None:
         """Seed torch (shuffling, dropout) and the random transforms."""
-        seed = (self.seed * 100_003 + engine.state.epoch) % 2**32
+        if self.sampler is not None:
+            self.sampler.set_epoch(engine.state.epoch)
+        seed = ((self.seed * 100_003 + engine.state.epoch) * 97 + _rank()) % 2**32
         torch.manual_seed(seed)
         set_rnd(self.dataset, seed)
 
@@ -109,7 +119,8 @@ class BestModel:
         value = float(engine.state.metrics[self.metric])
         if self.best is None or value >= self.best:
             self.best, self.epoch = value, engine.state.epoch
-            save_atomically(self.network.state_dict(), self.path)
+            if _rank() == 0:
+                save_atomically(self.network.state_dict(), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """The best metric and its epoch: forgotten on resume, a worse model would overwrite the best."""
@@ -156,6 +167,8 @@ class EpochLog:
         row[self.metric] = float(self.evaluator.state.metrics[self.metric])
         self.rows.append(row)
         self._batches = []
+        if _rank() > 0:
+            return
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         temporary.write_text("".join(json.dumps(r) + "\n" for r in self.rows), encoding="utf-8")
         temporary.replace(self.path)
@@ -209,7 +222,9 @@ class RunState:
         engine.state.iteration = state["iteration"]
 
     def save(self, engine: Engine) -> None:
-        """Save after an epoch."""
+        """Save after an epoch, from one process for all."""
+        if _rank() > 0:
+            return
         save_atomically(
             {
                 "identity": self.identity,
@@ -219,3 +234,8 @@ class RunState:
             },
             self.path,
         )
+
+
+def _rank() -> int:
+    """Number of this process among those that train together."""
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
