@@ -117,6 +117,11 @@ def test_an_upload_beyond_the_limit_is_a_problem_and_leaves_nothing(loaded, run_
         assert list((tmp_path / "uploads").iterdir()) == []
 
 
+def test_a_stated_length_beyond_the_limit_is_refused_unread(client):
+    headers = {"content-type": "multipart/form-data; boundary=a", "content-length": str(2**30 + 1)}
+    problem(client.post("/v1/studies", content=b"--a--", headers=headers), 413, "UPLOAD_TOO_LARGE")
+
+
 def test_a_study_can_be_asked_for_later(client, post, dicom_zip):
     sent = post(client, file=dicom_zip, wait=0)
     study_id = sent.json()["id"]
