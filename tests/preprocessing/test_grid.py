@@ -124,3 +124,19 @@ def test_zeros_of_an_adc_map_are_holes_not_values() -> None:
 def test_a_box_of_broken_voxels_is_refused() -> None:
     with pytest.raises(ArgumentError, match="whole number"):
         box_grid(make_geometry((20, 20, 4), (2.0, 2.0, 3.0)), box_mm=(41.0, 40.0, 24.0), spacing_mm=(2.0, 2.0, 3.0))
+
+
+@pytest.mark.parametrize("jitter", [1e-6, -1e-6])
+def test_the_last_digit_of_an_affine_flips_no_voxel(jitter: float) -> None:
+    """Round millimetres meet the rim of a volume and half of a hole exactly, and NIfTI rounds affines to float32."""
+    source = make_geometry((20, 20, 8), (2.0, 2.0, 3.0))
+    grid = Geometry(
+        (24, 24, 8), source.affine @ np.array([[1, 0, 0, -0.5], [0, 1, 0, -0.5], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    )
+    data = np.full(source.shape, 900.0, np.float32)
+    data[6:12, 6:12] = 0.0
+    moved = source.affine.copy()
+    moved[:3, 3] += jitter
+    for sample in (sample_on, sample_positive_on):
+        masks = [sample(Volume(data, Geometry(source.shape, affine)), grid)[1] for affine in (source.affine, moved)]
+        assert torch.equal(masks[0], masks[1])
