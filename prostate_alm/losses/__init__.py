@@ -3,6 +3,7 @@
 from prostate_alm.losses.alm import ALMLoss, Terms
 from prostate_alm.losses.baseline import BCELoss
 from prostate_alm.losses.constraint import RankingConstraint, Violations
+from prostate_alm.losses.multiclass import MultiClassRankingConstraint
 from prostate_alm.losses.penalty import FeasibilitySchedule, MetricSchedule, Safeguards
 from prostate_alm.losses.sampler import ClassAwareBatchSampler
 from prostate_alm.losses.violation import violation
@@ -13,6 +14,7 @@ __all__ = [
     "ClassAwareBatchSampler",
     "FeasibilitySchedule",
     "MetricSchedule",
+    "MultiClassRankingConstraint",
     "RankingConstraint",
     "Safeguards",
     "Terms",
