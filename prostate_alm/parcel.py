@@ -92,11 +92,12 @@ def read_manifest(folder: Path, *, expect_sha256: str | None = None) -> tuple[Ma
             f"`{folder.name}` holds no {MANIFEST}: it is no finished ensemble. "
             "Resume `prostate-alm train`, or copy the folder whole."
         )
-    identity = sha256_of(path)
+    content = path.read_bytes()
+    identity = hashlib.sha256(content).hexdigest()
     if expect_sha256 is not None and identity != expect_sha256.lower():
         raise EnsembleError(f"the ensemble's manifest has SHA-256 {identity}, pinned is {expect_sha256.lower()}.")
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         raise EnsembleError(f"{MANIFEST} is malformed: {error}") from None
     found = files_of(folder)

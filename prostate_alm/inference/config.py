@@ -80,6 +80,7 @@ class ImageDefinition(_Component):
     target: Literal["prostate_alm.preprocessing.StudyToImage"] = Field(alias="_target_")
     profile: Literal["tiny", "fast", "full"]
     box_mm: list[Millimetres] = Field(min_length=3, max_length=3)
+    version: int = Field(description="of the preprocessing code that made the training images")
 
 
 class InferenceConfig(BaseModel):

@@ -113,7 +113,7 @@ def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str
         sha256,
         operating_points_json=sealed_bytes(folder, OPERATING_POINTS, manifest),
         network=_network(config, sealed_bytes(folder, WEIGHTS, manifest)),
-        preprocessing=Preprocessing(config.study_to_image.profile, config.study_to_image.box_mm),
+        preprocessing=_preprocessing(config),
         device=place,
     )
 
@@ -142,6 +142,14 @@ def _network(config: InferenceConfig, weights: bytes) -> EnsembleNet:
             f"`{WEIGHTS}` does not hold the weights of `network_def` ({type(error).__name__}); train it again."
         ) from error
     return network
+
+
+def _preprocessing(config: InferenceConfig) -> Preprocessing:
+    image = config.study_to_image
+    try:
+        return Preprocessing(image.profile, image.box_mm, version=image.version)
+    except ArgumentError as error:
+        raise EnsembleError(f"configs/inference.yaml asks for images that can't be made: {error}") from None
 
 
 def _device(name: str) -> torch.device:

@@ -23,14 +23,23 @@ def box_grid(t2: Geometry, *, box_mm: tuple[float, float, float], spacing_mm: tu
     Raises:
         ArgumentError: the box is no whole number of voxels.
     """
-    counts = np.array(box_mm) / np.array(spacing_mm)
-    shape = np.rint(counts).astype(int)
-    if (shape < 1).any() or np.abs(counts - shape).max() > 1e-6:
-        raise ArgumentError(f"`box_mm` {box_mm} must be a whole number of voxels of {spacing_mm} mm.")
+    shape = box_shape(box_mm, spacing_mm)
     affine = np.eye(4)
     affine[:3, :3] = _nearest_to_patient_axes(t2.direction) * np.array(spacing_mm)
-    affine[:3, 3] = np.array(t2.centre) - affine[:3, :3] @ ((shape - 1) / 2)
-    return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+    affine[:3, 3] = np.array(t2.centre) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Geometry(shape, affine)
+
+
+def box_shape(box_mm: tuple[float, float, float], spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Voxels along each axis of a box.
+
+    Raises:
+        ArgumentError: the box is no whole number of voxels.
+    """
+    x, y, z = (round(size / step) for size, step in zip(box_mm, spacing_mm, strict=True))
+    if min(x, y, z) < 1 or np.abs(np.array((x, y, z)) * np.array(spacing_mm) - np.array(box_mm)).max() > 1e-6:
+        raise ArgumentError(f"`box_mm` {box_mm} must be a whole number of voxels of {spacing_mm} mm.")
+    return x, y, z
 
 
 def _nearest_to_patient_axes(direction: Matrix) -> Matrix:

@@ -8,7 +8,7 @@ import torch
 from monai.transforms.transform import Transform
 
 from prostate_alm.errors import ArgumentError, Reason, StudyRefusedError
-from prostate_alm.preprocessing.grid import box_grid, sample_on, sample_positive_on
+from prostate_alm.preprocessing.grid import box_grid, box_shape, sample_on, sample_positive_on
 from prostate_alm.preprocessing.quality import quality_findings
 from prostate_alm.study import QualityFinding, Study
 
@@ -18,6 +18,8 @@ SPACING_MM: Mapping[str, tuple[float, float, float]] = {
     "tiny": (2.0, 2.0, 6.0),
 }
 DEFAULT_BOX_MM = (128.0, 128.0, 72.0)
+PREPROCESSING_VERSION = 1
+"""Raised with every change that moves a voxel's value: an ensemble is served only by the version that trained it."""
 HIGH_B_PREFERRED = (800.0, 1000.0)
 HIGH_B_ACCEPTED = (500.0, 1500.0)
 ADC_CENTRE, ADC_SCALE, ADC_LIMIT = 1200.0, 600.0, 3000.0
@@ -44,20 +46,32 @@ class Preprocessing:
         profile: voxel size: "full" 0.5 x 0.5 x 3 mm, "fast" 1 x 1 x 3 mm, "tiny" 2 x 2 x 6 mm (demo and tests).
         box_mm: size of the box around the centre of the T2 volume. The default holds the whole gland in 94.6 % of
             1500 PI-CAI studies.
+        version: what the images were made with; only this release's own can be made.
+
+    Raises:
+        ArgumentError: an unknown profile, another version, or a box that is no whole number of voxels.
     """
 
-    def __init__(self, profile: str = "fast", box_mm: Iterable[float] = DEFAULT_BOX_MM) -> None:
+    def __init__(
+        self,
+        profile: str = "fast",
+        box_mm: Iterable[float] = DEFAULT_BOX_MM,
+        *,
+        version: int = PREPROCESSING_VERSION,
+    ) -> None:
         if profile not in SPACING_MM:
             raise ArgumentError(f"`profile` is {profile!r}. Available: {sorted(SPACING_MM)}.")
+        if version != PREPROCESSING_VERSION:
+            raise ArgumentError(
+                f"this release prepares images in version {PREPROCESSING_VERSION}, version {version} is asked for; "
+                "use the release that trained the ensemble, or train it again."
+            )
         x, y, z = (float(size) for size in box_mm)
         self.profile = profile
         self.box_mm = (x, y, z)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
+        self.version = version
+        self.shape = box_shape(self.box_mm, SPACING_MM[profile])
         """Voxels ``(H, W, D)`` of the image."""
-        x, y, z = (round(size / step) for size, step in zip(self.box_mm, SPACING_MM[self.profile], strict=True))
-        return x, y, z
 
     def __call__(self, study: Study) -> PreparedImage:
         """Prepare one study.
@@ -84,8 +98,14 @@ class Preprocessing:
 class StudyToImage(Transform):
     """`Preprocessing` as a step of a MONAI `Compose`: takes the entry's "study", leaves its key and its "image"."""
 
-    def __init__(self, profile: str = "fast", box_mm: Iterable[float] = DEFAULT_BOX_MM) -> None:
-        self.preprocessing = Preprocessing(profile, box_mm)
+    def __init__(
+        self,
+        profile: str = "fast",
+        box_mm: Iterable[float] = DEFAULT_BOX_MM,
+        *,
+        version: int = PREPROCESSING_VERSION,
+    ) -> None:
+        self.preprocessing = Preprocessing(profile, box_mm, version=version)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the entry with "image" ``[3, H, W, D]``, and in place of the study its key."""
@@ -111,10 +131,14 @@ def choose_high_b(b_values: Iterable[float]) -> float:
 
 
 def standardise(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Clip to the 0.5-99.5 percentiles and z-score, both over `inside`; 0 elsewhere and for a constant volume."""
+    """Clip to the 0.5-99.9 percentiles and z-score, both over `inside`; 0 elsewhere and for a constant volume.
+
+    The brightest 0.5 % of the box are 5.9 mL, more than most lesions: clipped there, a focus on high-b DWI is no
+    brighter than the tissue around (synthetic cohort: AUC of foci from chance to 0.98). 0.1 % are 1.2 mL.
+    """
     if not inside.any():
         return torch.zeros_like(values)
-    low, high = torch.quantile(_thinned(values[inside]), torch.tensor([0.005, 0.995])).tolist()
+    low, high = torch.quantile(_thinned(values[inside]), torch.tensor([0.005, 0.999])).tolist()
     clipped = values.clamp(low, high)
     mean, deviation = clipped[inside].mean(), clipped[inside].std(correction=0)
     return torch.where(inside, (clipped - mean) / deviation.clamp_min(1e-6), torch.zeros_like(values))

@@ -25,6 +25,7 @@ from prostate_alm.parcel import (
     files_of,
     write_json,
 )
+from prostate_alm.preprocessing import PREPROCESSING_VERSION
 
 ENSEMBLE_TARGET = "prostate_alm.networks.ensemble.EnsembleNet"
 STUDY_TO_IMAGE_TARGET = "prostate_alm.preprocessing.StudyToImage"
@@ -94,7 +95,8 @@ def _inference_config(content: EnsembleContent) -> str:
     network = json.loads(json.dumps(dict(content.network)))
     config["network_def"] = {"_target_": ENSEMBLE_TARGET, "members": len(content.weights), "network": network}
     box = [float(size) for size in content.box_mm]
-    config["study_to_image"] = {"_target_": STUDY_TO_IMAGE_TARGET, "profile": content.profile, "box_mm": box}
+    image = {"profile": content.profile, "box_mm": box, "version": PREPROCESSING_VERSION}
+    config["study_to_image"] = {"_target_": STUDY_TO_IMAGE_TARGET, **image}
     return yaml.safe_dump(config, sort_keys=False)
 
 

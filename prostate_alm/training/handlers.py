@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, DistributedSampler
 from prostate_alm.errors import TrainingError
 from prostate_alm.losses import ALMLoss
 from prostate_alm.networks.weights import load_weights, save_atomically
+from prostate_alm.preprocessing import PREPROCESSING_VERSION
 
 
 class Stateful(Protocol):
@@ -195,7 +196,8 @@ class RunState:
     def __init__(self, path: str, objects: Mapping[str, Stateful], identity: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
-        self.identity = json.dumps(dict(identity), sort_keys=True, default=str)
+        made_of = {**identity, "preprocessing_version": PREPROCESSING_VERSION}
+        self.identity = json.dumps(made_of, sort_keys=True, default=str)
 
     def attach(self, engine: Engine) -> None:
         """Restore at the start, save at the end of each epoch."""

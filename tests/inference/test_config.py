@@ -100,6 +100,7 @@ def test_any_other_component_is_refused(config, target):
         ("study_to_image", {"box_mm": [128.0, 128.0]}),
         ("study_to_image", {"box_mm": [128.0, 128.0, float("nan")]}),
         ("study_to_image", {"extra": 1}),
+        ("study_to_image", {"version": "1"}),
     ],
 )
 def test_a_config_that_does_not_describe_an_ensemble_is_refused_by_field(config, part, change):

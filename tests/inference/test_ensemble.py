@@ -174,6 +174,8 @@ def test_weights_of_another_network_are_refused(ensemble_folder, change):
         ("network_def", {"network": {"widths": [2, 4], "nonsense": 1}}, "network_def"),
         ("network_def", {"network": {"widths": []}}, "network_def"),
         ("study_to_image", {"profile": "huge"}, "study_to_image"),
+        ("study_to_image", {"version": 0}, "release that trained"),
+        ("study_to_image", {"box_mm": [41.0, 40.0, 24.0]}, "whole number"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(ensemble_folder, part, change, words):

@@ -24,8 +24,15 @@ def failed(study: Study) -> set[Reason]:
 def test_profiles_have_the_documented_shapes() -> None:
     shapes = {profile: Preprocessing(profile).shape for profile in ("full", "fast", "tiny")}
     assert shapes == {"full": (256, 256, 24), "fast": (128, 128, 24), "tiny": (64, 64, 12)}
+
+
+def test_what_can_not_be_prepared_is_refused_at_once() -> None:
     with pytest.raises(ArgumentError, match="Available"):
         Preprocessing("huge")
+    with pytest.raises(ArgumentError, match="whole number"):
+        Preprocessing("tiny", [41.0, 40.0, 24.0])
+    with pytest.raises(ArgumentError, match="release that trained"):
+        Preprocessing(version=0)
 
 
 def test_t2_and_dwi_are_z_scores_and_adc_keeps_its_units(study: Study) -> None:
