@@ -134,7 +134,8 @@ def standardise(values: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     """Clip to the 0.5-99.9 percentiles and z-score, both over `inside`; 0 elsewhere and for a constant volume.
 
     The brightest 0.5 % of the box are 5.9 mL, more than most lesions: clipped there, a focus on high-b DWI is no
-    brighter than the tissue around (synthetic cohort: AUC of foci from chance to 0.98). 0.1 % are 1.2 mL.
+    brighter than the tissue around it. 0.1 % are 1.2 mL. (One network on a synthetic cohort: test AUC 0.91 when
+    clipped at 99.5 %, 0.98 at 99.9 %.)
     """
     if not inside.any():
         return torch.zeros_like(values)
