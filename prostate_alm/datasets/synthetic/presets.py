@@ -70,28 +70,28 @@ class Preset:
 
 PRESETS = {
     "easy": Preset(
-        focus_contrast=(0.80, 1.10),
+        focus_contrast=(0.75, 1.05),
         focus_diameter_mm=(14.0, 20.0),
-        clear_contrast=(1.30, 1.50),
+        clear_contrast=(1.20, 1.50),
         clear_diameter_mm=(10.0, 20.0),
-        quality_share=0.5,
+        quality_share=0.4,
         clear_rate=0.0,
-        confound_rate=0.15,
-        mild_rate=0.10,
-        severity=(0.7, 1.0),
+        confound_rate=0.20,
+        mild_rate=0.12,
+        severity=(0.40, 1.0),
         mild_severity=(0.05, 0.25),
         label_noise=0.0,
     ),
     "default": Preset(
-        focus_contrast=(0.65, 1.00),
-        focus_diameter_mm=(11.0, 18.0),
-        clear_contrast=(1.30, 1.50),
+        focus_contrast=(0.45, 0.85),
+        focus_diameter_mm=(9.0, 15.0),
+        clear_contrast=(1.20, 1.50),
         clear_diameter_mm=(10.0, 20.0),
-        quality_share=0.5,
-        clear_rate=0.05,
-        confound_rate=0.20,
-        mild_rate=0.12,
-        severity=(0.55, 1.0),
+        quality_share=0.45,
+        clear_rate=0.06,
+        confound_rate=0.25,
+        mild_rate=0.15,
+        severity=(0.35, 1.0),
         mild_severity=(0.05, 0.30),
         label_noise=0.02,
     ),
@@ -134,15 +134,15 @@ class Scanner:
 SCANNERS = (
     Scanner(
         "vendor_a", (224, 224, 22), (0.75, 0.75, 3.0), 101.0, 22.0,
-        (84, 112, 22), (2.0, 2.0, 3.0), 63.0, 40.0, (50.0, 400.0, 800.0), (1, 3, 8), 1400.0,
+        (84, 112, 22), (2.0, 2.0, 3.0), 63.0, 60.0, (50.0, 400.0, 800.0), (1, 3, 8), 1400.0,
     ),
     Scanner(
         "vendor_b", (192, 192, 20), (0.9, 0.9, 3.3), 90.0, 26.0,
-        (92, 92, 20), (1.9, 1.9, 3.3), 75.0, 38.0, (0.0, 500.0, 1000.0), (1, 4, 12), 900.0,
+        (92, 92, 20), (1.9, 1.9, 3.3), 75.0, 56.0, (0.0, 500.0, 1000.0), (1, 4, 12), 900.0,
     ),
     Scanner(
         "vendor_c", (240, 240, 19), (0.7, 0.7, 3.6), 110.0, 18.0,
-        (88, 88, 19), (2.1, 2.1, 3.6), 70.0, 36.0, (50.0, 900.0), (2, 10), 2600.0,
+        (88, 88, 19), (2.1, 2.1, 3.6), 70.0, 54.0, (50.0, 900.0), (2, 10), 2600.0,
     ),
 )  # fmt: skip
 SCANNER_SHARES = (0.5, 0.3, 0.2)

@@ -7,8 +7,8 @@ import numpy as np
 
 from prostate_alm.datasets.synthetic.shapes import Array
 
-# Of frank cancer against healthy peripheral zone: T2 falls by 45 %, ADC by 58 %.
-CANCER_T2_LOSS = 0.45
+# Of frank cancer against healthy peripheral zone: T2 falls by 38 %, ADC by 58 %.
+CANCER_T2_LOSS = 0.38
 CANCER_ADC_LOSS = 0.58
 FAT_SUPPRESSED = 0.06
 
@@ -41,7 +41,7 @@ MARROW = Tissue(0.68, 78.0, 350.0, fatty=True)
 CORTEX = Tissue(0.40, 24.0, 400.0, fatty=True)
 PERIPHERAL_ZONE = Tissue(0.92, 155.0, 1650.0)
 TRANSITION_ZONE = Tissue(0.90, 88.0, 1300.0)
-STROMAL_NODULE = Tissue(0.86, 60.0, 960.0)
+STROMAL_NODULE = Tissue(0.86, 64.0, 1040.0)
 GLANDULAR_NODULE = Tissue(0.94, 140.0, 1600.0)
 FIBROMUSCULAR_STROMA = Tissue(0.75, 42.0, 1050.0)
 CAPSULE = Tissue(0.60, 40.0, 1000.0)
