@@ -1,15 +1,23 @@
 """Small studies and cohorts, built in code."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
+from prostate_alm.networks.two_path import TwoPathNet
 from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.study import Geometry, Study, Volume
+from prostate_alm.training.ensemble_writer import EnsembleContent, write_ensemble
+
+BUNDLE = Path(__file__).parents[1] / "bundles" / "prostate_dce"
+NETWORK: dict[str, Any] = {"widths": [2, 4], "depth_pools": 1, "t2_pool": [1, 1, 1]}
+Weights = Mapping[str, torch.Tensor]
 
 
 def make_study(seed: int, *, positive: bool = False) -> Study:
@@ -51,3 +59,34 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "datalist.json"
     path.write_text(json.dumps({"schema_version": 1, "name": "built", "training": entries[:18], "test": entries[18:]}))
     return path
+
+
+def member_weights(seed: int) -> Weights:
+    """Random weights of a small network."""
+    torch.manual_seed(seed)
+    return TwoPathNet(**NETWORK).state_dict()
+
+
+def small_ensemble(folder: Path, *, threshold: float = 0.0, weights: Sequence[Weights] | None = None) -> Path:
+    """Write an ensemble of three members as training writes it; its "0-fn" stands at `threshold`, "1-fn" one above."""
+    scores, labels = threshold + np.arange(-3.0, 3.0), [0, 0, 0, 1, 1, 1]
+    points = [choose_operating_point(scores, labels, false_negatives=k) for k in (0, 1, 2)]
+    content = EnsembleContent(
+        name="small", bundle=BUNDLE, network=NETWORK, weights=weights or [member_weights(seed) for seed in range(3)],
+        profile="tiny", box_mm=(128.0, 128.0, 72.0), points=OperatingPoints(points=points), card="# Small\n",
+        seeds=[0, 1, 2], datalist_sha256="0" * 64, training={"loss": "bce"},
+    )  # fmt: skip
+    write_ensemble(folder, content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ensemble_factory() -> Callable[..., Path]:
+    """Write a small ensemble with random weights."""
+    return small_ensemble
+
+
+@pytest.fixture(scope="session")
+def weights_factory() -> Callable[[int], Weights]:
+    """Make a member's weights from a seed."""
+    return member_weights

@@ -6,51 +6,28 @@ from pathlib import Path
 
 import pydicom
 import pytest
-import torch
 from starlette.testclient import TestClient
 
 from prostate_alm.datasets.synthetic.cohort import CohortPlan
 from prostate_alm.datasets.synthetic.dicom_writer import write_dicom_study
 from prostate_alm.datasets.synthetic.patient import synthesize_study
-from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
 from prostate_alm.inference.ensemble import load_ensemble
-from prostate_alm.networks.two_path import TwoPathNet
 from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.service.app import create_app
 from prostate_alm.service.settings import ServiceSettings
-from prostate_alm.training.ensemble_writer import EnsembleContent, write_ensemble
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
-NETWORK = {"widths": [2, 4], "depth_pools": 1}
 NEVER, ALWAYS = 1e6, -1e6  # thresholds that no logit and every logit reaches
 
 
-def small_ensemble(folder: Path, *, threshold: float = NEVER, scale: float = 1.0) -> Path:
-    """Write an ensemble of three members, its weights multiplied by `scale`; its "0-fn" stands at `threshold`."""
-    weights = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        state = TwoPathNet(**NETWORK).state_dict()
-        weights.append({name: value * scale if value.is_floating_point() else value for name, value in state.items()})
-    scores, labels = [threshold - 1.0, threshold, threshold + 1.0], [0, 1, 1]
-    points = [choose_operating_point(scores, labels, false_negatives=k) for k in (0, 1)]
-    content = EnsembleContent(
-        name="small", bundle=BUNDLE, network=NETWORK, weights=weights, profile="tiny", box_mm=(128.0, 128.0, 72.0),
-        points=OperatingPoints(points=points), card="# Small\n", seeds=[0, 1, 2], datalist_sha256="0" * 64,
-        training={"loss": "bce"},
-    )  # fmt: skip
-    write_ensemble(folder, content)
-    return folder
-
-
 @pytest.fixture(scope="session")
-def parcels(tmp_path_factory):
+def parcels(ensemble_factory, weights_factory, tmp_path_factory):
     """Ensembles that never and always recommend, and one whose weights are not numbers; changed by no test."""
     place = tmp_path_factory.mktemp("parcels")
+    no_numbers = [{name: value * float("nan") for name, value in weights_factory(0).items()}] * 3
     return {
-        "never": small_ensemble(place / "never", threshold=NEVER),
-        "always": small_ensemble(place / "always", threshold=ALWAYS),
-        "broken": small_ensemble(place / "broken", threshold=NEVER, scale=float("nan")),
+        "never": ensemble_factory(place / "never", threshold=NEVER),
+        "always": ensemble_factory(place / "always", threshold=ALWAYS),
+        "broken": ensemble_factory(place / "broken", threshold=NEVER, weights=no_numbers),
     }
 
 

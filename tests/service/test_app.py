@@ -285,7 +285,7 @@ def test_the_model_is_described_with_its_evidence(client, loaded):
     description = client.get("/v1/model").json()
     assert description["model"]["sha256"] == loaded["never"].sha256
     assert description["operating_point"]["name"] == "0-fn"
-    assert [point["name"] for point in description["operating_points"]] == ["0-fn", "1-fn"]
+    assert [point["name"] for point in description["operating_points"]] == ["0-fn", "1-fn", "2-fn"]
     assert description["intended_use"] == "Research use only"
 
 
