@@ -205,9 +205,9 @@ def _landmarks(gland: Ellipsoid, zone: Ellipsoid) -> list[Part]:
 
 
 def _change(truth: Truth, gland: Ellipsoid, zone: Ellipsoid, rng: np.random.Generator) -> list[Part]:
-    """Benign change of the peripheral zone: a wedge, or both lobes diffusely."""
-    changed = ts.PERIPHERAL_ZONE.towards_cancer(truth.contrast)
-    benign = ts.Tissue(changed.pd, changed.t2, ts.PERIPHERAL_ZONE.towards_cancer(0.7 * truth.contrast).adc)
+    """Benign change of the peripheral zone, a wedge or both lobes: it darkens T2w more than ADC."""
+    t2, adc = (ts.PERIPHERAL_ZONE.towards_cancer(share * truth.contrast) for share in (1.5, 0.5))
+    benign = ts.Tissue(ts.PERIPHERAL_ZONE.pd, t2.t2, adc.adc)
     (x, y, z), (_, _, c) = gland.centre, gland.semi_axes
     if truth.reason == Cause.DIFFUSE.value:
         return [Part(gland, benign, outside=(zone,))]

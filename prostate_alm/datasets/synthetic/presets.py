@@ -261,7 +261,7 @@ def _lesion(chosen: Preset, cause: Cause, rng: np.random.Generator) -> Range:
     if cause is Cause.CLEAR_LESION:
         return rng.uniform(*chosen.clear_contrast), rng.uniform(*chosen.clear_diameter_mm)
     if cause in {Cause.WEDGE, Cause.DIFFUSE}:
-        return rng.uniform(0.25, 0.5), 0.0
+        return rng.uniform(0.35, 0.7), 0.0
     return 0.0, 0.0
 
 
