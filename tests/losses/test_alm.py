@@ -1,4 +1,4 @@
-"""Eq. 5 and Algorithm 1 against a scalar implementation written from the paper"""
+"""Eq. 5 and Algorithm 1 against a scalar implementation written from the paper."""
 
 from typing import Any
 
