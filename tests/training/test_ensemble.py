@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.bundle.scripts import verify_net_in_out
+from monai.bundle.workflows import ConfigWorkflow
 
 from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.errors import ArgumentError, CohortError, EnsembleError, TrainingError
 from prostate_alm.evaluation.operating_point import OperatingPoints
+from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.networks.weights import load_weights
 from prostate_alm.parcel import OPERATING_POINTS, WEIGHTS, read_manifest
+from prostate_alm.readers.nifti import LoadStudy
 from prostate_alm.training.assembly import assemble
 from prostate_alm.training.ensemble import EnsembleRun, MemberProgress, train_members
 from prostate_alm.training.scoring import TrainedMember
@@ -102,6 +106,37 @@ def test_the_parcel_holds_the_members_best_weights(trained: EnsembleRun, tmp_pat
     for member, network in enumerate(ensemble.members):
         best = load_weights(trained.folder(member) / "model.pt")
         assert all(torch.equal(best[name], value) for name, value in network.state_dict().items())
+
+
+def test_the_parcel_is_a_monai_bundle_that_scores_as_the_service_does(
+    trained: EnsembleRun, cohort: Path, tmp_path: Path
+) -> None:
+    folder = assemble(copy_of(trained, tmp_path))
+    configs = folder / "configs"
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(configs / "metadata.json"),
+        config_file=str(configs / "inference.yaml"),
+        device="cpu",
+    )
+    workflow = ConfigWorkflow(
+        config_file=str(configs / "inference.yaml"),
+        meta_file=str(configs / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(folder),
+        dataset_dir=str(cohort.parent),
+        output_dir=str(tmp_path / "eval"),
+        device="$torch.device('cpu')",
+    )
+    workflow.initialize()
+    assert not workflow.check_properties()
+    workflow.run()
+    ensemble = load_ensemble(folder, device="cpu")
+    entries = read_datalist(cohort).entries("test")
+    expected = {entry["study"]: ensemble.score(LoadStudy()(entry)["study"]).logit for entry in entries}
+    rows = [line.split(",") for line in (tmp_path / "eval" / "logits.csv").read_text().splitlines()]
+    assert {study: float(logit) for study, logit in rows} == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_untouched_calibration_set_earns_guaranteed(trained: EnsembleRun, cohort: Path, tmp_path: Path) -> None:
