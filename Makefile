@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ENSEMBLE ?= demo/training/ensemble
 
-.PHONY: demo test check format serve clean
+.PHONY: demo test check format serve bench clean
 
 demo: $(READY)
 	$(BIN)/prostate-alm demo --out demo
@@ -29,6 +29,10 @@ format: $(READY)
 
 serve: $(READY)
 	$(BIN)/prostate-alm serve --ensemble $(ENSEMBLE)
+
+# make bench PART=losses
+bench: $(READY)
+	$(BIN)/python benchmarks/$(PART).py
 
 clean:
 	rm -rf $(VENV) demo
