@@ -23,15 +23,15 @@ from typing import Any
 import torch
 
 from prostate_alm.losses import ALMLoss, BCELoss, RankingConstraint, violation
-from prostate_alm.losses.multiclass import dense_own_class_violation, own_class_violation
-from prostate_alm.losses.violation import dense_violation
+from prostate_alm.losses.multiclass import dense_own_class_violation, own_class_dense_is_faster, own_class_violation
+from prostate_alm.losses.violation import VIOLATION_LIMIT, dense_violation
 
 Run = Callable[[], None]
 SIZES = ((4, 60), (64, 4096), (1000, 100_000))  # critical x others
-# around the places where the automatic choice changes, and where the sides differ most
+# where the automatic choice has just turned to sorting, and far to either side
 CHOICE_SIZES = (
-    *((16, 1000), (64, 2048), (300, 300), (1000, 200), (48, 6000), (24, 50_000), (16, 100_000), (2, 1_000_000)),
-    *((20_000, 24), (20_000, 48), (100_000, 4), (1000, 1000)),
+    *((72, 4096), (300, 800), (1000, 260), (28, 50_000), (20_000, 56), (16, 1000), (2, 1_000_000), (100_000, 4)),
+    *((1000, 1000), (256, 16_384)),
 )
 MULTICLASS_SIZES = (  # classes, critical, others
     *((10, 4, 124), (100, 4, 124), (10, 100, 1000), (100, 40, 4000), (10, 300, 30_000), (100, 300, 30_000)),
@@ -131,7 +131,8 @@ def timed(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds if slowest < 500 else max(3, rounds // 3)):
         names = list(runs)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        order = names[turn % len(names) :] + names[: turn % len(names)]
+        for name in order if turn % 2 else reversed(order):  # no method always follows the same other
             taken[name].append(cpu_ms(runs[name], repeats[name]))
     return taken
 
@@ -183,10 +184,14 @@ def choices(rounds: int) -> list[dict[str, Any]]:
     """The automatic choice against the dense form."""
     found: list[dict[str, Any]] = []
     for p, n in CHOICE_SIZES:
-        found.append({"size": [p, n], **choice(on_sides(violation, p, n), on_sides(dense_violation, p, n), rounds)})
+        form = "dense" if VIOLATION_LIMIT.holds(p, n) else "sorted"
+        found.append(
+            {"size": [p, n], "form": form, **choice(on_sides(violation, p, n), on_sides(dense_violation, p, n), rounds)}
+        )
     for c, p, n in MULTICLASS_SIZES:
+        form = "dense" if own_class_dense_is_faster(c, p, n) else "sorted"
         runs = own_class(own_class_violation, c, p, n), own_class(dense_own_class_violation, c, p, n)
-        found.append({"classes": c, "size": [p, n], **choice(*runs, rounds)})
+        found.append({"classes": c, "size": [p, n], "form": form, **choice(*runs, rounds)})
     return found
 
 
@@ -255,7 +260,7 @@ def main() -> None:
     for row in results["choices"]:
         classes = f" {row['classes']} classes" if "classes" in row else ""
         ratios = f"{row['over_dense']:.2f} (medians {row['median_over_dense']:.2f})"
-        print(f"{row['size'][0]} x {row['size'][1]}{classes}: {row['ours_ms']:.3f} ms, {ratios}")
+        print(f"{row['size'][0]} x {row['size'][1]}{classes}: {row['form']}, {row['ours_ms']:.3f} ms, {ratios}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -10,8 +10,6 @@ from prostate_alm.losses.constraint import Normalize, Space, Violations, checked
 from prostate_alm.losses.hinge import hinge_sums
 from prostate_alm.losses.violation import DenseLimit, violation
 
-OWN_CLASS_LIMIT = DenseLimit(80_000, 25, 20)  # `per_critical` is for each class: there are P C thresholds to sort
-
 
 class MultiClassRankingConstraint:
     """One constraint for each sample j of each critical class c.
@@ -105,10 +103,14 @@ def own_class_violation(
     >>> own_class_violation(critical, others, torch.tensor([0, 0]), 0.25)
     tensor([0.3750])
     """
-    limit = OWN_CLASS_LIMIT._replace(per_critical=OWN_CLASS_LIMIT.per_critical * critical_scores.shape[1])
-    dense = limit.holds(len(critical_scores), len(other_scores))
+    dense = own_class_dense_is_faster(critical_scores.shape[1], len(critical_scores), len(other_scores))
     form = dense_own_class_violation if dense else sorted_own_class_violation
     return form(critical_scores, other_scores, other_classes, delta)
+
+
+def own_class_dense_is_faster(classes: int, critical: int, others: int) -> bool:
+    """Whether to go pair by pair for so many; measured on a CPU (docs/benchmarks.md)."""
+    return DenseLimit(80_000, 25 * classes, 20).holds(critical, others)  # sorting takes a threshold for each class
 
 
 def dense_own_class_violation(

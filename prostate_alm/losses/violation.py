@@ -22,7 +22,7 @@ class DenseLimit(NamedTuple):
         return critical * others <= self.fixed + self.per_critical * critical + self.per_other * others
 
 
-VIOLATION_LIMIT = DenseLimit(200_000, 24, 16)
+VIOLATION_LIMIT = DenseLimit(200_000, 40, 22)
 SQUARE_LIMIT = DenseLimit(80_000, 20, 8)
 
 
