@@ -3,7 +3,7 @@
 All methods of a size take turns in one process on one thread; a figure is the least CPU time over the rounds, so other
 load on the machine disturbs it little. Peak memory is what a fresh process needs beyond its inputs (Linux only).
 
-    python benchmarks/losses.py [--rounds 15] [--out benchmarks/results/losses.json]
+    python benchmarks/losses.py [--rounds 9] [--out benchmarks/results/losses.json]
 """
 
 import argparse
@@ -242,7 +242,7 @@ def print_table(size: dict[str, Any]) -> None:
 def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "losses.json")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
