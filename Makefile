@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ENSEMBLE ?= demo/training/ensemble
 
-.PHONY: demo test check format serve bench clean
+.PHONY: demo test check check-install format serve bench clean
 
 demo: $(READY)
 	$(BIN)/prostate-alm demo --out demo
@@ -22,6 +22,9 @@ check: $(READY)
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_bundles.py -k "target or names_no_training"
+
+check-install:
+	PYTHON=$(PYTHON) tests/check_install.sh
 
 format: $(READY)
 	$(BIN)/ruff format .
