@@ -1,13 +1,12 @@
 """Cross-entropy, the base of every comparison."""
 
 import torch
-from torch import nn
 from torch.nn import functional
 
-from prostate_alm.losses.batch import Reduction, as_binary, checked_reduction, reduced
+from prostate_alm.losses.per_sample import PerSampleLoss
 
 
-class BCELoss(nn.Module):
+class BCELoss(PerSampleLoss):
     """Binary cross-entropy: ``y softplus(-z) + (1 - y) softplus(z)``.
 
     Args:
@@ -17,12 +16,41 @@ class BCELoss(nn.Module):
         ArgumentError: an unknown `reduction`.
     """
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
-        super().__init__()
-        self.reduction: Reduction = checked_reduction(reduction)
+    def binary(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Values ``[B]``."""
+        return binary_cross_entropy(scores, targets)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Loss of `logits` ``[B]`` or ``[B, 1]`` for `labels` in {0, 1} of as many elements."""
-        scores, targets = as_binary(logits, labels)
-        values = functional.binary_cross_entropy_with_logits(scores, targets.to(scores.dtype), reduction="none")
-        return reduced(values, self.reduction)
+
+class CrossEntropyLoss(PerSampleLoss):
+    """Cross-entropy of C logits: ``logsumexp_k Z_k - Z_y``.
+
+    Args:
+        reduction: "mean" over the batch, "sum", or "none" for a value a sample.
+
+    Raises:
+        ArgumentError: an unknown `reduction`.
+    """
+
+    def multi_class(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Values ``[B]``."""
+        return cross_entropy(scores, targets)
+
+
+def signed(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Logit of the label's own class: ``z`` for 1, ``-z`` for 0."""
+    return torch.where(targets, scores, -scores)
+
+
+def binary_cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy ``[B]`` of scores ``[B]`` and targets ``[B]`` bool."""
+    return -functional.logsigmoid(signed(scores, targets))
+
+
+def cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy ``[B]`` of scores ``[B, C]`` and targets ``[B]`` int64."""
+    return functional.cross_entropy(scores, targets, reduction="none")
+
+
+def one_hot(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """``[B, C]`` bool, true at each sample's own class."""
+    return targets[:, None] == torch.arange(scores.shape[1], device=scores.device)

@@ -13,7 +13,7 @@ def as_binary(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor,
     """Return logits as ``[B]`` in at least float32 and labels as ``[B]`` bool.
 
     Raises:
-        ArgumentError: the shapes do not agree, or a label is neither 0 nor 1.
+        ArgumentError: the shapes do not agree, a label is neither 0 nor 1, or a logit is NaN.
     """
     scores, targets = logits.reshape(-1), labels.reshape(-1)
     if scores.shape != targets.shape or logits.shape[:1] != scores.shape:
@@ -23,14 +23,14 @@ def as_binary(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor,
         )
     if not ((targets == 0) | (targets == 1)).all():
         raise ArgumentError("`labels` must be 0 or 1; map your classes before the loss.")
-    return _full_precision(scores), targets.bool()
+    return full_precision(_checked(scores)), targets.bool()
 
 
 def as_classes(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return logits as ``[B, C]`` in at least float32 and labels as ``[B]`` int64 in [0, C).
 
     Raises:
-        ArgumentError: the shapes do not agree, or a label is outside the classes.
+        ArgumentError: the shapes do not agree, a label is outside the classes, or a logit is NaN.
     """
     targets = labels.reshape(-1)
     if logits.ndim != 2 or logits.shape[1] < 2 or logits.shape[0] != targets.numel() or targets.is_floating_point():
@@ -40,7 +40,7 @@ def as_classes(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor
         )
     if targets.numel() and not ((targets >= 0) & (targets < logits.shape[1])).all():
         raise ArgumentError(f"`labels` must be 0 to {logits.shape[1] - 1}, one of the classes of `logits`.")
-    return _full_precision(logits), targets.long()
+    return full_precision(_checked(logits)), targets.long()
 
 
 def reduced(values: torch.Tensor, reduction: Reduction) -> torch.Tensor:
@@ -61,6 +61,12 @@ def checked_reduction(reduction: str) -> Reduction:
     return reduction
 
 
-def _full_precision(scores: torch.Tensor) -> torch.Tensor:
+def full_precision(scores: torch.Tensor) -> torch.Tensor:
     """Half precision, as autocast gives it, makes ties of different scores; losses compute in float32."""
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+
+
+def _checked(scores: torch.Tensor) -> torch.Tensor:
+    if scores.isnan().any():
+        raise ArgumentError("`logits` hold NaN: the network diverged or its input was NaN; lower the learning rate.")
+    return scores

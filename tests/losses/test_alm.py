@@ -160,7 +160,7 @@ def test_multipliers_are_updated_once_a_batch_and_never_from_diverged_scores() -
     loss.update_multipliers_()
     with pytest.raises(LossStateError, match="up to date"):
         loss.update_multipliers_()
-    loss(torch.tensor([float("nan"), 0.0]), torch.tensor([0, 1]), index=torch.arange(2))
+    loss(torch.tensor([float("inf"), 0.0]), torch.tensor([0, 1]), index=torch.arange(2))
     with pytest.raises(LossStateError, match="not finite"):
         loss.update_multipliers_()
 
