@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ENSEMBLE ?= demo/training/ensemble
 
-.PHONY: demo test check check-install format serve bench clean
+.PHONY: demo test check check-install coverage format serve bench clean
 
 demo: $(READY)
 	$(BIN)/prostate-alm demo --out demo
@@ -25,6 +25,11 @@ check: $(READY)
 
 check-install:
 	PYTHON=$(PYTHON) tests/check_install.sh
+
+# every branch of the losses
+coverage: $(READY)
+	$(BIN)/python -m pytest -q tests/losses --cov=prostate_alm.losses --cov-branch --cov-report=
+	$(BIN)/python -m coverage report --include="prostate_alm/losses/*" --show-missing --fail-under=100
 
 format: $(READY)
 	$(BIN)/ruff format .

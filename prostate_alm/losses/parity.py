@@ -13,7 +13,7 @@ once without condition at epoch 2, never at epochs 0 and 1,
 and never again after an AUC of 1
 `q_j` sums over the negatives of the batch, unnormalised     the same (``normalize="paper"``)
 the update takes the `q_j` of the step, after it             the same
-class-balanced weights are not normalised                    ``ClassBalancedLoss(normalize=False)``
+class-balanced weights are not normalised                    ``ClassBalancedLoss(..., normalize=False)``
 LDAM: constraint and score on the cosine of class 1 alone    not offered: its decision rule is another statistic
 ===========================================================  ======================================================
 
