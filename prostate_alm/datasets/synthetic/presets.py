@@ -83,8 +83,8 @@ PRESETS = {
         label_noise=0.0,
     ),
     "default": Preset(
-        focus_contrast=(0.45, 0.85),
-        focus_diameter_mm=(9.0, 15.0),
+        focus_contrast=(0.60, 0.95),
+        focus_diameter_mm=(11.0, 17.0),
         clear_contrast=(1.20, 1.50),
         clear_diameter_mm=(10.0, 20.0),
         quality_share=0.45,
