@@ -28,6 +28,7 @@ from prostate_alm.training.ensemble import EnsembleRun
 
 PATIENTS, TEST_PATIENTS, SEED = 120, 60, 7
 MEMBERS, EPOCHS = 3, 16
+ASKED = 2  # unseen patients of each label that the service is asked about
 START_SECONDS = 120.0
 
 
@@ -71,20 +72,19 @@ def demo(
 
 
 def _ask(ensemble: Path, source: Path, answers: Path) -> None:
-    """Post an unseen patient of each label and print what comes back."""
+    """Post unseen patients of both labels; print each answer in a line, and the last as the service gave it."""
     answers.mkdir(parents=True, exist_ok=True)
     with (source / "labels.csv").open(encoding="utf-8", newline="") as table:
         unseen = [row for row in csv.DictReader(table) if row["split"] == "test"]
+    asked = [row for label in ("1", "0") for row in [r for r in unseen if r["label"] == label][:ASKED]]
+    console, answer = Console(), {}
     with _service(ensemble, answers / "service.log") as address:
-        for label in ("0", "1"):
-            row = next(row for row in unseen if row["label"] == label)
+        for row in asked:
             answer = _post(f"{address}/v1/studies?wait=60", _zipped(source / "dicom" / row["study"]))
             write_json(answers / f"{row['study']}.json", answer)
-            truth = "needs DCE" if label == "1" else "does not need DCE"
-            Console().print(
-                f"patient {row['study']}, who {truth} ({row['reason']}): [bold]{answer['recommendation']}[/bold]"
-            )
-            Console().print_json(json.dumps(answer))
+            truth = f"{'needs DCE' if row['label'] == '1' else 'does not need DCE'} ({row['reason']})"
+            console.print(f"{row['study']}, who {truth}: [bold]{answer['recommendation']}[/bold], {answer['basis']}")
+    console.print_json(json.dumps(answer))
 
 
 @contextmanager

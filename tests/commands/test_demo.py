@@ -40,7 +40,7 @@ def test_unseen_patients_were_evaluated(place: Path) -> None:
 def test_the_service_answered_as_triage_and_evaluation_do(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scored = {row["study"]: row["logit"] for row in json.loads((place / "evaluation" / "scores.json").read_text())}
     answers = sorted((place / "answers").glob("*.json"))
-    assert len(answers) == 2
+    assert len(answers) == 4
     for path in answers:
         over_http = TriageAnswer.model_validate_json(path.read_bytes())
         triage(place / "dicom" / "dicom" / path.stem, ensemble=place / "training" / "ensemble")
