@@ -120,11 +120,12 @@ def triage(
     ensemble: EnsembleDir,
     operating_point: PointName = "0-fn",
     expect_sha256: Pin = None,
+    device: Device = "auto",
 ) -> None:
     """Does this patient need DCE? One study, JSON on stdout; whatever fails is "recommended"."""
     from prostate_alm.commands.triage import triage as triage_study
 
-    triage_study(study, ensemble=ensemble, operating_point=operating_point, expect_sha256=expect_sha256)
+    triage_study(study, ensemble=ensemble, operating_point=operating_point, expect_sha256=expect_sha256, device=device)
 
 
 @app.command()
@@ -134,11 +135,14 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     operating_point: PointName = "0-fn",
     expect_sha256: Pin = None,
+    device: Device = "auto",
 ) -> None:
     """Run the triage service over HTTP."""
     from prostate_alm.commands.serve import serve as serve_ensemble
 
-    serve_ensemble(ensemble, host=host, port=port, operating_point=operating_point, expect_sha256=expect_sha256)
+    serve_ensemble(
+        ensemble, host=host, port=port, operating_point=operating_point, expect_sha256=expect_sha256, device=device
+    )
 
 
 @app.command()

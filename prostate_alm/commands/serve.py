@@ -26,6 +26,7 @@ def serve(
     port: int = 8000,
     operating_point: str = "0-fn",
     expect_sha256: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Verify the ensemble, then open the port and answer until stopped.
 
@@ -37,9 +38,11 @@ def serve(
         port: port to listen on.
         operating_point: name of one of the ensemble's operating points.
         expect_sha256: the pinned SHA-256 of its manifest.
+        device: auto, cpu or cuda.
 
     Raises:
-        ArgumentError: `host` is reachable from outside and there is no token, or the operating point is unknown.
+        ArgumentError: `host` is reachable from outside and there is no token, or the operating point or the device is
+            unknown.
         EnsembleError: the ensemble does not load.
     """
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
@@ -48,7 +51,7 @@ def serve(
             f"`host` {host} can be reached from other machines, and {TOKEN_VARIABLE} is not set. "
             "Set it to a long random token, or listen on 127.0.0.1."
         )
-    loaded = load_ensemble(ensemble, expect_sha256=expect_sha256)
+    loaded = load_ensemble(ensemble, expect_sha256=expect_sha256, device=device)
     settings = ServiceSettings(operating_point=operating_point, token=SecretStr(token) if token else None)
     app = create_app(loaded, settings)
     typer.echo(f"ensemble {loaded.manifest.name} {loaded.manifest.version}, manifest SHA-256 {loaded.sha256}", err=True)

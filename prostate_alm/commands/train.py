@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -52,9 +53,7 @@ def train(run: EnsembleRun, *, workers: int | None = None, calibration: Path | N
 
 def max_epochs(run: EnsembleRun) -> int:
     """Epochs of a member: the run's own setting, or the bundle's."""
-    from monai.bundle.config_parser import ConfigParser  # noqa: PLC0415 - takes seconds
-
-    settings: Mapping[str, Any] = ConfigParser.load_config_file(run.bundle / "configs" / "train.yaml")
+    settings: Mapping[str, Any] = yaml.safe_load((run.bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
     return int(run.settings.get("max_epochs", settings["max_epochs"]))
 
 
