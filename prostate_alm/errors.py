@@ -6,6 +6,7 @@
     ├── ArgumentError               an argument is out of its range (also a ValueError)
     ├── StudyRefusedError           this input does not become a study; carries a `Reason`
     ├── CohortError                 a label table, datalist or split that can't be used
+    ├── DatasetError                an image archive or a subset recipe that can't be used
     ├── TrainingError               a member or ensemble run that can't go on
     ├── LossStateError              a loss was used out of order (index missing, state of another datalist)
     └── EnsembleError               an ensemble folder that is incomplete, changed or not the pinned one
@@ -75,6 +76,10 @@ class StudyRefusedError(ProstateALMError):
 
 class CohortError(ProstateALMError):
     """A label table, datalist or split can't be used as it is."""
+
+
+class DatasetError(ProstateALMError):
+    """An image archive, or a recipe for a subset of it, can't be used as it is."""
 
 
 class TrainingError(ProstateALMError):
