@@ -1,0 +1,1 @@
+"""The experiments of the paper: its tables as data, ours beside them."""
