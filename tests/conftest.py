@@ -1,8 +1,11 @@
-"""Small studies and cohorts, built in code."""
+"""Small studies, cohorts and CIFAR archives, built in code."""
 
+import io
 import json
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,3 +93,75 @@ def ensemble_factory() -> Callable[..., Path]:
 def weights_factory() -> Callable[[int], Weights]:
     """Make a member's weights from a seed."""
     return member_weights
+
+
+def coloured_images(counts: Sequence[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise around one colour a class, `counts` images of each, shuffled: images ``[N, 3, 32, 32]`` and labels."""
+    colours = np.random.default_rng(0).integers(40, 216, size=(len(counts), 3, 1, 1))
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    noise = rng.integers(-20, 21, size=(len(labels), 3, 32, 32))
+    return (colours[labels] + noise).astype(np.uint8), labels
+
+
+def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
+    """Pack files into a tar whose compression the suffix names."""
+    mode = {".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2"}.get(path.suffix, "w")
+    with tarfile.open(path, mode) as archive:  # pyright: ignore[reportCallIssue, reportArgumentType] - mode is any str
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def cifar10_files(training: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> dict[str, bytes]:
+    """The official binary layout of CIFAR-10; the training images are spread over the five files in their order."""
+
+    def records(images: np.ndarray, labels: np.ndarray) -> bytes:
+        return np.hstack([labels[:, None].astype(np.uint8), images.reshape(len(labels), -1)]).tobytes()
+
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    parts = np.array_split(np.arange(len(training[1])), 5)
+    batches = {f"data_batch_{i}.bin": records(training[0][p], training[1][p]) for i, p in enumerate(parts, 1)}
+    files = {"batches.meta.txt": "\n".join([*names, "", ""]).encode(), **batches, "test_batch.bin": records(*test)}
+    return {f"cifar-10-batches-bin/{name}": content for name, content in files.items()}
+
+
+def cifar100_files(training: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> dict[str, bytes]:
+    """The official binary layout of CIFAR-100; class c is of super-class c // 5."""
+
+    def records(images: np.ndarray, labels: np.ndarray) -> bytes:
+        both = np.stack([labels // 5, labels], axis=1).astype(np.uint8)
+        return np.hstack([both, images.reshape(len(labels), -1)]).tobytes()
+
+    files = {
+        "coarse_label_names.txt": "".join(f"super{c}\n" for c in range(20)).encode(),
+        "fine_label_names.txt": "".join(f"class{c}\n" for c in range(100)).encode(),
+        "train.bin": records(*training),
+        "test.bin": records(*test),
+    }
+    return {f"cifar-100-binary/{name}": content for name, content in files.items()}
+
+
+@pytest.fixture(scope="session")
+def cifar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write tiny CIFAR archives, one colour a class: 60 + 10 images a class of CIFAR-10, 12 + 3 of CIFAR-100.
+
+    Recipes fit with, say, ``validation_per_class=4, ratio=10`` (CIFAR-10; consistent: ``size=(20, 10, 10), ratio=5``)
+    and ``validation_per_class=2, ratio=6`` (CIFAR-100, long-tailed and binary).
+    """
+    folder = tmp_path_factory.mktemp("cifar")
+    write_tar(
+        folder / "cifar-10-binary.tar.gz", cifar10_files(coloured_images([60] * 10, 1), coloured_images([10] * 10, 2))
+    )
+    write_tar(
+        folder / "cifar-100-binary.tar.gz",
+        cifar100_files(coloured_images([12] * 100, 3), coloured_images([3] * 100, 4)),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar_writers() -> SimpleNamespace:
+    """What tests write archives of their own with."""
+    return SimpleNamespace(images=coloured_images, cifar10=cifar10_files, cifar100=cifar100_files, tar=write_tar)
