@@ -7,9 +7,10 @@ from prostate_alm.losses.class_counts import class_balanced_weights
 from prostate_alm.losses.constraint import RankingConstraint, Violations
 from prostate_alm.losses.equalization import EqualizationLoss, SoftmaxEqualizationLoss
 from prostate_alm.losses.focal import FocalLoss
-from prostate_alm.losses.ldam import LDAMLoss, NormalisedLinear
+from prostate_alm.losses.ldam import LDAMLoss
 from prostate_alm.losses.margin import MarginLoss
 from prostate_alm.losses.multiclass import MultiClassRankingConstraint
+from prostate_alm.losses.named import named_loss
 from prostate_alm.losses.penalty import FeasibilitySchedule, MetricSchedule, Safeguards
 from prostate_alm.losses.per_sample import PerSampleLoss
 from prostate_alm.losses.ranking_auc import MiniBatchAUCLoss
@@ -17,6 +18,7 @@ from prostate_alm.losses.sampler import ClassAwareBatchSampler
 from prostate_alm.losses.squared_error import MeanFalseErrorLoss, MeanSquaredFalseErrorLoss
 from prostate_alm.losses.violation import violation
 from prostate_alm.losses.weighted import ClassBalancedLoss, ClassWeightedLoss, DeferredReweightingLoss, WeightedBCELoss
+from prostate_alm.networks.normalised_linear import NormalisedLinear
 
 __all__ = [
     "ALMLoss",
@@ -48,5 +50,6 @@ __all__ = [
     "WeightedBCELoss",
     "adjusted_logits",
     "class_balanced_weights",
+    "named_loss",
     "violation",
 ]
