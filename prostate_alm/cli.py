@@ -83,8 +83,9 @@ def train(
     workers: Workers = None,
 ) -> None:
     """Train the members in parallel, set operating points out of fold, write OUT/ensemble. Resumes."""
-    from prostate_alm.commands.train import default_folds, find_bundle
+    from prostate_alm.commands.train import default_folds
     from prostate_alm.commands.train import train as train_ensemble
+    from prostate_alm.training.bundles import find_bundle
     from prostate_alm.training.ensemble import EnsembleRun
 
     settings: dict[str, Any] = {"profile": profile, "alm": alm, **_settings(override or [])}

@@ -8,6 +8,7 @@
     ├── CohortError                 a label table, datalist or split that can't be used
     ├── DatasetError                an image archive or a subset recipe that can't be used
     ├── TrainingError               a member or ensemble run that can't go on
+    ├── BenchmarkError              a table of the benchmark that can't be made or continued
     ├── LossStateError              a loss was used out of order (index missing, state of another datalist)
     └── EnsembleError               an ensemble folder that is incomplete, changed or not the pinned one
 
@@ -84,6 +85,10 @@ class DatasetError(ProstateALMError):
 
 class TrainingError(ProstateALMError):
     """A member or ensemble run can't go on."""
+
+
+class BenchmarkError(ProstateALMError):
+    """A table of the benchmark can't be made or continued."""
 
 
 class LossStateError(ProstateALMError, RuntimeError):

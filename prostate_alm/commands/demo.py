@@ -21,9 +21,10 @@ from rich.console import Console
 from prostate_alm.commands.cohort_import import import_cohort
 from prostate_alm.commands.cohort_synthesize import synthesize
 from prostate_alm.commands.evaluate import evaluate
-from prostate_alm.commands.train import find_bundle, train
+from prostate_alm.commands.train import train
 from prostate_alm.errors import ProstateALMError
 from prostate_alm.parcel import write_json
+from prostate_alm.training.bundles import find_bundle
 from prostate_alm.training.ensemble import EnsembleRun
 
 PATIENTS, TEST_PATIENTS, SEED = 120, 60, 7

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,8 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from prostate_alm.errors import ArgumentError
 from prostate_alm.training.assembly import assemble
 from prostate_alm.training.ensemble import EnsembleRun, MemberProgress, train_members
-
-
-def find_bundle(name: str) -> Path:
-    """Return the folder of a bundle given by folder or by name; the wheel ships the bundles.
-
-    Raises:
-        ArgumentError: there is none; the message lists the shipped ones.
-    """
-    if (Path(name) / "configs" / "train.yaml").is_file():
-        return Path(name).absolute()
-    package = Path(str(files("prostate_alm")))
-    shipped = next(place for place in (package / "bundles", package.parent / "bundles") if place.is_dir())
-    if (shipped / name / "configs" / "train.yaml").is_file():
-        return shipped / name
-    available = sorted(path.parents[1].name for path in shipped.glob("*/configs/train.yaml"))
-    raise ArgumentError(f"`{name}` is neither a bundle folder nor a shipped bundle. Available: {', '.join(available)}.")
 
 
 def default_folds(members: int) -> int:
