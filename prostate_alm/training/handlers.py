@@ -18,7 +18,7 @@ from torch import distributed
 from torch.utils.data import Dataset, DistributedSampler
 
 from prostate_alm.errors import TrainingError
-from prostate_alm.losses import ALMLoss
+from prostate_alm.losses import ALMLoss, ClassAwareBatchSampler
 from prostate_alm.networks.weights import load_weights, save_atomically
 from prostate_alm.preprocessing import PREPROCESSING_VERSION
 
@@ -41,10 +41,11 @@ class EpochSeed:
     Args:
         dataset: its random transforms are seeded.
         seed: of the run; each process adds its rank.
-        sampler: of a run with several processes; it shuffles by epoch.
+        sampler: one that shuffles by epoch: of a run with several processes, or of class-aware batches. Others are left
+            to torch's seed.
     """
 
-    def __init__(self, dataset: Dataset[Any], seed: int, sampler: DistributedSampler[Any] | None = None) -> None:
+    def __init__(self, dataset: Dataset[Any], seed: int, sampler: object = None) -> None:
         self.dataset = dataset
         self.seed = seed
         self.sampler = sampler
@@ -55,8 +56,10 @@ class EpochSeed:
 
     def __call__(self, engine: Engine) -> None:
         """Seed torch (shuffling, dropout) and the random transforms."""
-        if self.sampler is not None:
+        if isinstance(self.sampler, DistributedSampler):
             self.sampler.set_epoch(engine.state.epoch)
+        if isinstance(self.sampler, ClassAwareBatchSampler):
+            self.sampler.set_epoch_(engine.state.epoch)
         seed = ((self.seed * 100_003 + engine.state.epoch) * 97 + _rank()) % 2**32
         torch.manual_seed(seed)
         set_rnd(self.dataset, seed)
@@ -151,8 +154,9 @@ class EpochLog:
     def collect(self, engine: Engine) -> None:
         """Remember the terms of this batch."""
         output = engine.state.output
-        assert isinstance(output, list)
-        row = {"loss": float(output[0]["loss"])}
+        first = output[0] if isinstance(output, list) else output  # a list where the trainer decollates
+        assert isinstance(first, Mapping)
+        row = {"loss": float(first["loss"])}
         if self.loss is not None:
             terms = self.loss.terms
             row |= {name: float(getattr(terms, name)) for name in ("base", "penalty", "multiplier")}
