@@ -1,0 +1,98 @@
+"""How much is spent on a table: as the paper did, what two cores do in hours, or just enough to see it work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prostate_alm.benchmark.methods import LOSS_PARAMETERS, Grids
+from prostate_alm.benchmark.studies import Settings
+from prostate_alm.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each run of a comparison may cost.
+
+    Attributes:
+        name: smoke, reduced or paper.
+        settings: of each bundle, beside its defaults.
+        grids: of the search with two classes and with more.
+        members: runs of a method with two classes, and with more.
+        search_members: splits on whose validation sets a candidate is judged, likewise.
+    """
+
+    name: str
+    settings: Mapping[str, Settings]
+    binary_grids: Grids
+    multiclass_grids: Grids
+    members: tuple[int, int]
+    search_members: tuple[int, int]
+
+
+PAPER_PENALTIES = [(mu, rho) for rho in (2.0, 3.0) for mu in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3)]
+
+PAPER = Budget(
+    "paper",
+    {},
+    Grids(LOSS_PARAMETERS, [1e-3], PAPER_PENALTIES, [0.25, 0.1, 0.5, 1.0]),
+    Grids(LOSS_PARAMETERS, [0.1], PAPER_PENALTIES, [0.1, 0.05]),
+    members=(10, 10),
+    search_members=(10, 1),
+)
+
+# three trials a method, two with more classes: of its parameter or, without one, the learning rate; of the
+# constraint, `mu`
+_REDUCED_BINARY: Settings = {"width": 16, "max_epochs": 15, "precision": "bfloat16"}
+_REDUCED_MULTICLASS: Settings = {"max_epochs": 8, "precision": "bfloat16"}
+REDUCED = Budget(
+    "reduced",
+    {
+        "cifar10_binary": _REDUCED_BINARY,
+        "cifar100_binary": {**_REDUCED_BINARY, "max_epochs": 20},
+        "cifar10_long_tailed": _REDUCED_MULTICLASS,
+        "cifar100_long_tailed": _REDUCED_MULTICLASS,
+    },
+    Grids(
+        {**LOSS_PARAMETERS, "ldam": (0.5, 0.25, 0.75)},
+        [1e-3, 5e-4, 2e-3],
+        [(mu, 2.0) for mu in (1e-4, 1e-5, 1e-3)],
+        [0.25],
+    ),
+    Grids(
+        {"s-ml": (0.5, 2.0), "a-ml": (0.5, 2.0), "s-fl": (1.0, 0.5), "a-fl": (1.0, 0.5), "cb-ce": (0.99, 0.9999)}
+        | {"ldam": (0.5, 0.25)},
+        [0.1, 0.05],
+        [(1e-4, 2.0), (1e-3, 2.0)],
+        [0.1],
+    ),
+    members=(5, 2),
+    search_members=(1, 1),
+)
+
+_SMOKE_GRID = Grids({}, [1e-3], [(1e-5, 2.0)], [0.25])
+_SMOKE: Settings = {"width": 4, "max_epochs": 1, "precision": "bfloat16"}
+SMOKE = Budget(
+    "smoke",
+    {
+        "cifar10_binary": _SMOKE,
+        "cifar100_binary": _SMOKE,
+        "cifar10_long_tailed": {"max_epochs": 1, "precision": "bfloat16"},
+        "cifar100_long_tailed": {"max_epochs": 1, "precision": "bfloat16"},
+    },
+    _SMOKE_GRID,
+    Grids({}, [0.1], [(1e-5, 2.0)], [0.1]),
+    members=(2, 1),
+    search_members=(1, 1),
+)
+
+_BUDGETS = {budget.name: budget for budget in (SMOKE, REDUCED, PAPER)}
+
+
+def find_budget(name: str) -> Budget:
+    """Return a budget by name.
+
+    Raises:
+        ArgumentError: there is none of that name.
+    """
+    if name not in _BUDGETS:
+        raise ArgumentError(f"`budget` is {name!r}. Available: {', '.join(_BUDGETS)}.")
+    return _BUDGETS[name]

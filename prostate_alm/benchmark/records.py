@@ -1,0 +1,136 @@
+"""What a run is (its specification) and what it gave (its record): one JSON file a run."""
+
+import base64
+import hashlib
+import json
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from prostate_alm.errors import ArgumentError
+
+RECORD_VERSION = 1
+Setting = str | int | float | bool | None
+
+
+class RunSpec(BaseModel):
+    """One training: a bundle and the plain values of its `train.yaml`, defaults included.
+
+    Two specifications with one `key` are one run, whichever tables ask for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle: str
+    settings: dict[str, Setting]
+    data_sha256: str = Field(description="of the archive's decoded images")
+
+    @property
+    def key(self) -> str:
+        """Name of the run: a hash of everything that decides its result."""
+        content = json.dumps([RECORD_VERSION, self.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+class Numbers(BaseModel):
+    """An array in JSON, bit by bit: base64 of its little-endian bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dtype: Literal["<f4", "<u1", "<u2"]
+    shape: list[int]
+    data: str
+
+    @classmethod
+    def of(cls, values: NDArray[Any], dtype: Literal["<f4", "<u1", "<u2"]) -> "Numbers":
+        """Pack `values`, each of which `dtype` must hold exactly or, for floats, to its precision."""
+        packed = np.ascontiguousarray(values, dtype=dtype)
+        return cls(dtype=dtype, shape=list(packed.shape), data=base64.b64encode(packed.tobytes()).decode())
+
+    def array(self) -> NDArray[Any]:
+        """The values again, as float64 or int64."""
+        values = np.frombuffer(base64.b64decode(self.data), dtype=self.dtype).reshape(self.shape)
+        return values.astype(np.float64 if self.dtype == "<f4" else np.int64)
+
+
+class Scores(BaseModel):
+    """A network's output on a set of images, in the order of the archive.
+
+    Attributes:
+        labels: ``[N]``.
+        critical: ``[N]`` the binary logit, or the logit of the (first) critical class.
+        other: ``[N]`` class with the highest logit among those that are not critical; None with two classes.
+        prediction: ``[N]`` class with the highest logit; None with two classes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: Numbers
+    critical: Numbers
+    other: Numbers | None = None
+    prediction: Numbers | None = None
+
+    @classmethod
+    def of(cls, logits: NDArray[Any], labels: NDArray[Any], critical_classes: tuple[int, ...]) -> "Scores":
+        """Keep of `logits` ``[N, C]`` what the paper's figures need; C = 1 is a binary logit."""
+        if not np.isfinite(logits).all():
+            raise ArgumentError("a logit is not finite: the training diverged; lower its learning rate.")
+        packed = Numbers.of(labels, "<u1")
+        if logits.shape[1] == 1:
+            return cls(labels=packed, critical=Numbers.of(logits[:, 0], "<f4"))
+        others = logits.copy()
+        others[:, list(critical_classes)] = -np.inf
+        return cls(
+            labels=packed,
+            critical=Numbers.of(logits[:, critical_classes[0]], "<f4"),
+            other=Numbers.of(others.argmax(axis=1), "<u1"),
+            prediction=Numbers.of(logits.argmax(axis=1), "<u1"),
+        )
+
+
+class RunRecord(BaseModel):
+    """A finished run.
+
+    Attributes:
+        spec: what was run.
+        commit: of the code, with "+changes" where the checkout had any; "unknown" outside a checkout.
+        versions: of python, torch, monai, numpy and prostate-alm.
+        machine: processor, cores and threads used.
+        seed: of the run.
+        seconds: of training, of the process that finished it.
+        counts: training images of each class.
+        best_epoch: whose weights were kept.
+        validation_metric: of that epoch: AUC with two classes, else accuracy.
+        epochs: what each epoch was made of.
+        validation: scores on the validation set.
+        test: scores on the test set, which decided nothing.
+        metrics: of the test scores, in [0, 1].
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = RECORD_VERSION
+    spec: RunSpec
+    commit: str
+    versions: dict[str, str]
+    machine: str
+    seed: int
+    seconds: float
+    counts: list[int]
+    best_epoch: int
+    validation_metric: float
+    epochs: list[dict[str, float]]
+    validation: Scores
+    test: Scores
+    metrics: dict[str, float]
+
+
+class Failure(BaseModel):
+    """A run that ended without a record."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spec: RunSpec
+    message: str
