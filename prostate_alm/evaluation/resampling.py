@@ -180,7 +180,7 @@ def interval_of(value: float, draws: Scores, resampling: Resampling, note: str =
 
 def difference_of(observed: float, draws: Scores, resampling: Resampling, note: str = "") -> PairedDifference:
     """The interval and p-value of a difference from its resampled values ``[B]``."""
-    rarer = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
+    rarer = min(int(np.count_nonzero(draws <= 0)), int(np.count_nonzero(draws >= 0)))
     p_value = min(1.0, 2 * (1 + rarer) / (draws.size + 1))
     return PairedDifference(observed, *resampling.ends(draws), p_value, not note, note)
 
