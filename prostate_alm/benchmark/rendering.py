@@ -29,6 +29,7 @@ UNREADABLE = "?"
 LATEX_CHARACTERS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "–": "--", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$", "−": "$-$", "→": r"$\to$",
     "…": r"\dots{}", "†": r"$\dagger$", "µ": r"$\mu$", "μ": r"$\mu$", "ρ": r"$\rho$", "δ": r"$\delta$",
     "λ": r"$\lambda$", "β": r"$\beta$", "γ": r"$\gamma$",
@@ -105,7 +106,7 @@ def to_csv(table: ResultTable) -> str:
 def to_latex(table: ResultTable) -> str:
     r"""The table for a LaTeX article with the packages booktabs and xcolor, a float for each class ratio.
 
-    It wants a text width of 16 cm. The paper's numbers are grey, in parentheses. The labels are ``tab:paper-N`` or,
+    It wants a text width of 17 cm where every cell has all its parts. The paper's numbers are grey, in parentheses. The labels are ``tab:paper-N`` or,
     with class ratios, ``tab:paper-N-RATIO``.
     """
     marks = _marks(table)
@@ -280,7 +281,7 @@ def _latex_float(table: ResultTable, ratio: int | None, marks: _Marks) -> str:
         r"\begin{table}[p]",
         rf"\caption{{{_latex(title)}. {_latex(_legend(table))}}}",
         rf"\label{{tab:paper-{table.number}{'' if ratio is None else f'-{ratio}'}}}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{4pt}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}\renewcommand{\arraystretch}{1.1}\par\medskip",
         *_latex_tabular(columns, _latex_results(table, columns, marks)),
     ]
     if p_values:

@@ -136,7 +136,7 @@ def test_latex_shows_ours_beside_the_papers():
         r"\textcolor{gray}{(34.0)} & not run \textcolor{gray}{(21.0)} & 90.0* \textcolor{gray}{(93.1)}"
         r"\textsuperscript{3} \\" in text
     )
-    assert r"\textsuperscript{3}~9 of 10 | runs\_done\par" in text
+    assert r"\textsuperscript{3}~9 of 10 \textbar{} runs\_done\par" in text
     assert "benchmark 1 -{}-budget smoke" in text
     assert r"ALM + BCE & \textless{} 0.001 (\textless{} 0.001) & -- & -- & 0.040 (0.320) \\" in text
     assert re.findall(r"\\label\{(.*?)\}", text) == ["tab:paper-1-100", "tab:paper-1-200"]
