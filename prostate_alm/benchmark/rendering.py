@@ -106,8 +106,8 @@ def to_csv(table: ResultTable) -> str:
 def to_latex(table: ResultTable) -> str:
     r"""The table for a LaTeX article with the packages booktabs and xcolor, a float for each class ratio.
 
-    It wants a text width of 17 cm where every cell has all its parts. The paper's numbers are grey, in parentheses. The labels are ``tab:paper-N`` or,
-    with class ratios, ``tab:paper-N-RATIO``.
+    It wants a text width of 17 cm where every cell has all its parts. The paper's numbers are grey, in parentheses.
+    The labels are ``tab:paper-N`` or, with class ratios, ``tab:paper-N-RATIO``.
     """
     marks = _marks(table)
     floats = [_latex_float(table, ratio, marks) for ratio in table.ratios()]
