@@ -156,7 +156,7 @@ class EpochLog:
         output = engine.state.output
         first = output[0] if isinstance(output, list) else output  # a list where the trainer decollates
         assert isinstance(first, Mapping)
-        row = {"loss": float(first["loss"])}
+        row = {"loss": float(torch.as_tensor(first["loss"]).detach())}
         if self.loss is not None:
             terms = self.loss.terms
             row |= {name: float(getattr(terms, name)) for name in ("base", "penalty", "multiplier")}
