@@ -147,6 +147,33 @@ def serve(
 
 
 @app.command()
+def benchmark(
+    table: Annotated[str, typer.Argument(help="table1, 2, 4 to 13 or 16 of the paper, or control.")],
+    data: Annotated[Path, typer.Option(help="Folder of the official CIFAR archives.")],
+    out: OutDir,
+    budget: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",
+    ratio: Annotated[list[int] | None, typer.Option(help="Only these class ratios of the table.")] = None,
+    workers: Workers = None,
+    backend: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: one on this machine.")] = None,
+) -> None:
+    """Run what a table of the paper needs, then write it beside the paper's figures. Resumes."""
+    from prostate_alm.commands.benchmark import benchmark as make_table
+
+    written = make_table(
+        table,
+        data=data,
+        out=out,
+        budget=budget,
+        workers=_cores(workers),
+        backend=backend,
+        address=address,
+        ratios=ratio or (),
+    )
+    typer.echo(written.read_text(encoding="utf-8"))
+
+
+@app.command()
 def demo(out: OutDir = Path("demo"), workers: Workers = None) -> None:
     """The whole way on a synthetic cohort: import, train, evaluate, serve, answer. Minutes."""
     from prostate_alm.commands.demo import demo as run_demo

@@ -6,8 +6,10 @@ three trials on the validation sets of two splits, then all members; the test im
 
 from dataclasses import dataclass
 
-from prostate_alm.benchmark.studies import Method, Settings
+from prostate_alm.benchmark.budgets import Budget
+from prostate_alm.benchmark.studies import Method, Protocol, Settings
 
+RATIO = 100
 MEMBERS = 10
 SEARCH_MEMBERS = 2
 
@@ -19,6 +21,13 @@ class Arm:
     method: Method
     reference: str | None
     question: str
+
+
+def control_protocol(budget: Budget, data_sha256: str) -> Protocol:
+    """Binary CIFAR-10 at 1:100, classes 0 and 2: a thousand test positives resolve what a hundred can't."""
+    settings: Settings = {**budget.settings.get("cifar10_binary", {}), "ratio": RATIO, "majority": 0, "minority": 2}
+    members, searched = (2, 1) if budget.name == "smoke" else (MEMBERS, SEARCH_MEMBERS)
+    return Protocol("cifar10_binary", settings, members, searched, data_sha256)
 
 
 _MU: list[Settings] = [{"mu": mu} for mu in (1e-4, 1e-5, 1e-3)]

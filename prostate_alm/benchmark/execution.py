@@ -19,6 +19,7 @@ from monai.bundle.workflows import ConfigWorkflow
 
 from prostate_alm.benchmark.records import RunRecord, RunSpec, Scores
 from prostate_alm.datasets.cifar.archive import LabelledImages
+from prostate_alm.errors import ProstateALMError
 from prostate_alm.evaluation.multiclass import error_at_tpr, overall_accuracy, per_class_accuracy
 from prostate_alm.evaluation.roc import auc, fpr_at_tpr
 from prostate_alm.networks.weights import load_weights
@@ -53,6 +54,29 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
     workflow.finalize()
     shutil.rmtree(folder)
     return record
+
+
+def check_data(spec: RunSpec, data: Path) -> None:
+    """Draw the images of `spec` and do nothing with them, so that what can't be drawn is said before any training.
+
+    Raises:
+        DatasetError: the archive or the subset can't be used.
+        ArgumentError: the recipe refuses an argument.
+    """
+    parser = ConfigParser()
+    parser.read_config(str(find_bundle(spec.bundle) / "configs" / "train.yaml"))
+    parser.update({**spec.settings, "dataset_dir": str(data)})
+    try:
+        parser.get_parsed_content("data")
+    except RuntimeError as error:  # MONAI wraps what a target raises
+        raise _first_of_ours(error) from None
+
+
+def _first_of_ours(error: BaseException) -> BaseException:
+    """The exception of this package in a chain, else the last of the chain."""
+    while not isinstance(error, ProstateALMError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _workflow(spec: RunSpec, data: Path, folder: Path) -> ConfigWorkflow:

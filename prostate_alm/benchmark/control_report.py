@@ -1,0 +1,191 @@
+"""The control's figures: each arm, and each arm against the one that it differs from in a single thing."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prostate_alm.benchmark.control import arms
+from prostate_alm.benchmark.experiments import labels, summary
+from prostate_alm.benchmark.figures import Difference, interval_figure
+from prostate_alm.benchmark.rendering import p_text
+from prostate_alm.benchmark.studies import Outcome
+from prostate_alm.benchmark.table import Caption
+from prostate_alm.evaluation.bootstrap import (
+    FewPositivesWarning,
+    fpr_at_tpr_difference,
+    fpr_at_tpr_interval,
+)
+from prostate_alm.evaluation.comparisons import SeedComparison, holm, paired_seeds
+from prostate_alm.evaluation.delong import delong_interval, delong_test
+from prostate_alm.evaluation.resampling import PairedDifference
+from prostate_alm.parcel import write_json
+
+TPRS = (0.98, 0.95)
+AUC = "auc"
+METRICS = (*(f"fpr@tpr={tpr}" for tpr in TPRS), AUC)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against another, by one metric, as differences in percentage points (arm minus reference).
+
+    Attributes:
+        arm: name.
+        reference: name of the other.
+        question: that the comparison answers.
+        metric: one of `METRICS`.
+        members: over pairs of members that share split and seed: what training once more would give.
+        members_p_adjusted: of the t test, adjusted over all comparisons by this metric (Holm).
+        ensemble: of the two ensembles, over test images.
+    """
+
+    arm: str
+    reference: str
+    question: str
+    metric: str
+    members: SeedComparison
+    members_p_adjusted: float
+    ensemble: PairedDifference
+
+
+def compared(outcomes: Mapping[str, Outcome]) -> list[Comparison]:
+    """All comparisons of arms that have all their runs, metric by metric."""
+    pairs = [(arm.method.name, arm.reference, arm.question) for arm in arms() if arm.reference is not None]
+    pairs.append(("ALM, class-aware", "BCE", "what both give together"))
+    pairs = [pair for pair in pairs if _complete(outcomes, pair[0]) and _complete(outcomes, pair[1])]
+    found: list[Comparison] = []
+    for metric in METRICS:
+        over_members = [
+            paired_seeds(_of_members(outcomes[arm], metric), _of_members(outcomes[reference], metric))
+            for arm, reference, _ in pairs
+        ]
+        adjusted = holm([comparison.p_t for comparison in over_members]) if pairs else []
+        found += [
+            Comparison(*pair, metric, members, float(p), _of_ensembles(outcomes[pair[0]], outcomes[pair[1]], metric))
+            for pair, members, p in zip(pairs, over_members, adjusted, strict=True)
+        ]
+    return found
+
+
+def write_control(outcomes: Mapping[str, Outcome], folder: Path, caption: Caption) -> Path:
+    """Write `control.md`, `control.json` and `control.png`; returns the first."""
+    comparisons = compared(outcomes)
+    complete = {name: outcome for name, outcome in outcomes.items() if _complete(outcomes, name)}
+    figures = {name: arm_figures(outcome) for name, outcome in complete.items()}
+    content = {"caption": caption.model_dump(), "arms": figures, "comparisons": [asdict(c) for c in comparisons]}
+    write_json(folder / "control.json", content)
+    first = [c for c in comparisons if c.metric == METRICS[0]]
+    if first:
+        differences = [
+            Difference(f"{c.arm} − {c.reference}", c.members.mean_difference, c.members.low, c.members.high)
+            for c in first
+        ]
+        interval_figure(
+            differences,
+            folder / "control.png",
+            quantity=f"{_title(METRICS[0])}, single members",
+            reference="its reference",
+            better="lower",
+        )
+    path = folder / "control.md"
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(_markdown(figures, comparisons, caption), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def arm_figures(outcome: Outcome) -> dict[str, Any]:
+    """Choice and figures of an arm, in percent: members' mean and standard deviation, the ensemble's with interval."""
+    found: dict[str, Any] = {"chosen": dict(outcome.chosen), "members": len(outcome.runs)}
+    for metric in METRICS:
+        values = _of_members(outcome, metric)
+        value, low, high = _ensemble_interval(outcome, metric)
+        found[metric] = {
+            "mean": float(values.mean()), "sd": float(values.std(ddof=1)) if values.size > 1 else None,
+            "ensemble": value, "low": low, "high": high,
+        }  # fmt: skip
+    return found
+
+
+def _complete(outcomes: Mapping[str, Outcome], name: str) -> bool:
+    return name in outcomes and bool(outcomes[name].runs) and not outcomes[name].failures
+
+
+def _of_members(outcome: Outcome, metric: str) -> Any:
+    """``[members]`` in percent."""
+    return 100 * np.array([run.metrics[metric] for run in outcome.runs])
+
+
+def _ensemble_interval(outcome: Outcome, metric: str) -> tuple[float, float, float]:
+    """Value and 95 % interval in percent."""
+    scores, truth = summary(outcome).ensemble_logits, labels(outcome)
+    if metric == AUC:
+        area = delong_interval(scores, truth)
+        return 100 * area.auc, 100 * area.low, 100 * area.high
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewPositivesWarning)
+        rate = fpr_at_tpr_interval(scores, truth, float(metric.partition("=")[2]))
+    return 100 * rate.value, 100 * rate.low, 100 * rate.high
+
+
+def _of_ensembles(arm: Outcome, reference: Outcome, metric: str) -> PairedDifference:
+    """Difference of the ensembles in percentage points, over test images."""
+    a, b, truth = summary(arm).ensemble_logits, summary(reference).ensemble_logits, labels(arm)
+    if metric == AUC:
+        tested = delong_test(a, b, truth)
+        half = 1.959963984540054 * tested.standard_error
+        low, high = tested.difference - half, tested.difference + half
+        return PairedDifference(100 * tested.difference, 100 * low, 100 * high, tested.p_value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewPositivesWarning)
+        found = fpr_at_tpr_difference(a, b, truth, float(metric.partition("=")[2]))
+    return PairedDifference(
+        100 * found.difference, 100 * found.low, 100 * found.high, found.p_value, found.reliable, found.note
+    )
+
+
+def _markdown(figures: Mapping[str, Any], comparisons: Sequence[Comparison], caption: Caption) -> str:
+    """Both tables for a reader."""
+    lines = [
+        "### The control",
+        "",
+        "In percent. Single members: mean ± standard deviation; ensemble: 95 % interval.",
+        "",
+    ]
+    lines += ["| arm | chosen on validation | " + " | ".join(f"{_title(m)}, member | ensemble" for m in METRICS) + " |"]
+    lines += ["|---|---|" + "---|---|" * len(METRICS)]
+    for name, found in figures.items():
+        chosen = ", ".join(f"{key} {value:g}" for key, value in found["chosen"].items())
+        cells = [
+            f"{_spread(found[m])} | {found[m]['ensemble']:.1f} ({found[m]['low']:.1f}–{found[m]['high']:.1f})"
+            for m in METRICS
+        ]
+        lines += [f"| {name} | {chosen} | " + " | ".join(cells) + " |"]
+    for metric in METRICS:
+        lines += ["", f"#### {_title(metric)}: differences", ""]
+        lines += [
+            "| arm − reference | asks | members (95 %) | p, Holm | ensemble (95 %) | p |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [_comparison_line(c) for c in comparisons if c.metric == metric]
+    lines += ["", *(f"- {name.capitalize()}: {text}" for name, text in caption)]
+    return "\n".join(lines) + "\n"
+
+
+def _comparison_line(c: Comparison) -> str:
+    members = f"{c.members.mean_difference:+.1f} ({c.members.low:+.1f} to {c.members.high:+.1f})"
+    ensemble = f"{c.ensemble.difference:+.1f} ({c.ensemble.low:+.1f} to {c.ensemble.high:+.1f})"
+    p = f"{p_text(c.members.p_t)}, {p_text(c.members_p_adjusted)}"
+    return f"| {c.arm} − {c.reference} | {c.question} | {members} | {p} | {ensemble} | {p_text(c.ensemble.p_value)} |"
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    return f"{found['mean']:.1f}" + ("" if found["sd"] is None else f" ± {found['sd']:.1f}")
+
+
+def _title(metric: str) -> str:
+    return "AUC" if metric == AUC else f"FPR @ {100 * float(metric.partition('=')[2]):g} % TPR"

@@ -1,0 +1,175 @@
+"""`prostate-alm benchmark`: a table of the paper, from runs that really happen."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from prostate_alm.benchmark.budgets import Budget, find_budget
+from prostate_alm.benchmark.control import RATIO, arms, control_protocol
+from prostate_alm.benchmark.control_report import write_control
+from prostate_alm.benchmark.execution import check_data
+from prostate_alm.benchmark.experiments import Experiment, filled_cells, find_experiment
+from prostate_alm.benchmark.figures import pair_figure
+from prostate_alm.benchmark.grid import Backend, Grid, RunStore, Step
+from prostate_alm.benchmark.local import LocalBackend
+from prostate_alm.benchmark.records import Failure, RunRecord
+from prostate_alm.benchmark.rendering import write_table
+from prostate_alm.benchmark.studies import Method, Outcome, Protocol, most_runs, study
+from prostate_alm.benchmark.table import Caption, table_layout
+from prostate_alm.datasets.cifar.archive import read_cifar
+from prostate_alm.errors import ArgumentError, BenchmarkError
+
+Outcomes = Mapping[tuple[int, str], Outcome]
+
+
+def benchmark(
+    table: str,
+    *,
+    data: Path,
+    out: Path,
+    budget: str,
+    workers: int,
+    backend: str = "local",
+    address: str | None = None,
+    ratios: Sequence[int] = (),
+) -> Path:
+    """Run what a table needs and is not there yet, then write the table; returns its Markdown file.
+
+    Args:
+        table: "table1" to "table16", or "control".
+        data: folder of the archives.
+        out: records go to `out/runs`, shared by all tables; the table to `out/TABLE`.
+        budget: smoke, reduced or paper.
+        workers: processes of the local backend.
+        backend: local or ray.
+        address: of the Ray cluster; None starts one on this machine.
+        ratios: which of the table's ratios; none given is all.
+
+    Raises:
+        ArgumentError: an argument is none of the choices.
+        DatasetError: the archive or a subset can't be used; before any training.
+        BenchmarkError: runs failed; what could be made of the others was written.
+    """
+    spent = find_budget(budget)
+    if table == "control":
+        protocols = {RATIO: control_protocol(spent, read_cifar(data, "cifar10").sha256)}
+        methods = [arm.method for arm in arms()]
+    else:
+        experiment = find_experiment(_number(table))
+        protocols = _protocols(experiment, spent, data, ratios)
+        methods = experiment.methods(spent)
+    for protocol in protocols.values():
+        check_data(protocol.spec({}, 0), data)
+    outcomes = _run(methods, protocols, _backend(backend, data, out, workers=workers, address=address), out)
+    folder = out / table
+    folder.mkdir(parents=True, exist_ok=True)
+    if table == "control":
+        written = write_control({name: o for (_, name), o in outcomes.items()}, folder, _caption(outcomes, spent))
+    else:
+        written = _write_table(_number(table), outcomes, folder, _caption(outcomes, spent))
+    _report_failures(outcomes)
+    return written
+
+
+def _number(table: str) -> int:
+    name = table.removeprefix("table")
+    if not table.startswith("table") or not name.isdecimal():
+        raise ArgumentError(f"`table` is {table!r}. Expected table1 to table16, or control.")
+    return int(name)
+
+
+def _protocols(experiment: Experiment, budget: Budget, data: Path, ratios: Sequence[int]) -> dict[int, Protocol]:
+    """What the rows of each ratio share.
+
+    Raises:
+        ArgumentError: the table has no such ratio.
+    """
+    if stray := set(ratios) - set(experiment.ratios):
+        raise ArgumentError(
+            f"the table has no ratio {sorted(stray)}. Available: {', '.join(map(str, experiment.ratios))}."
+        )
+    sha256 = read_cifar(data, experiment.archive).sha256
+    return {ratio: experiment.protocol(budget, ratio, sha256) for ratio in ratios or experiment.ratios}
+
+
+def _backend(name: str, data: Path, out: Path, *, workers: int, address: str | None) -> Backend:
+    work = (out / "work").absolute()
+    if name == "local":
+        return LocalBackend(data.absolute(), work, workers=workers)
+    if name == "ray":
+        from prostate_alm.benchmark.ray_backend import RayBackend  # noqa: PLC0415 - an optional extra
+
+        return RayBackend(data.absolute(), work, address=address)
+    raise ArgumentError(f"`backend` is {name!r}. Available: local, ray.")
+
+
+def _run(methods: Sequence[Method], protocols: Mapping[int, Protocol], backend: Backend, out: Path) -> Outcomes:
+    """Every method at every ratio, those of one ratio after those of another."""
+    pairs = [(ratio, method) for ratio in protocols for method in methods]
+    studies = {f"{method.name} at 1:{ratio}": study(method, protocols[ratio]) for ratio, method in pairs}
+    expected = sum(most_runs(method, protocols[ratio]) for ratio, method in pairs)
+    try:
+        outcomes = Grid(RunStore(out / "runs"), backend, RunLines(Console(stderr=True))).run(studies, expected=expected)
+    finally:
+        backend.close()
+    return {(ratio, method.name): outcomes[f"{method.name} at 1:{ratio}"] for ratio, method in pairs}
+
+
+class RunLines:
+    """A line for each run that ended, with an estimate of the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __call__(self, step: Step) -> None:
+        """Print it."""
+        spec = step.result.spec
+        constrained = " under the constraint" if spec.settings["alm"] else ""
+        what = f"{spec.settings['loss_name']}{constrained}, member {spec.settings['member']}"
+        if isinstance(step.result, RunRecord):
+            found = f"validation {step.result.validation_metric:.4f}, {step.result.seconds:.0f} s"
+        else:
+            found = f"FAILED: {step.result.message}"
+        left = f"about {step.seconds_left / 60:.0f} min left"
+        self.console.print(f"{step.done}/{step.total}  {what}: {found}  ({left})", highlight=False, markup=False)
+
+
+def _caption(outcomes: Outcomes, budget: Budget) -> Caption:
+    runs = [run for outcome in outcomes.values() for run in outcome.runs]
+    if not runs:
+        return Caption(command=_command(), budget=budget.name)
+    settings = runs[0].spec.settings
+    shown = ("width", "max_epochs", "precision", "batch_size")
+    return Caption(
+        command=_command(),
+        commit=", ".join(sorted({run.commit for run in runs})),
+        data=f"images with SHA-256 {runs[0].spec.data_sha256[:16]}",
+        seeds=f"seed {settings['seed']}, members 0 to {max(int(run.spec.settings['member'] or 0) for run in runs)}",
+        budget=f"{budget.name}: " + ", ".join(f"{name} {settings[name]}" for name in shown if name in settings),
+        machine=", ".join(sorted({run.machine for run in runs})),
+    )
+
+
+def _command() -> str:
+    """What the user typed, without the path of the program."""
+    return shlex.join(["prostate-alm", *sys.argv[1:]])
+
+
+def _write_table(number: int, outcomes: Outcomes, folder: Path, caption: Caption) -> Path:
+    layout = table_layout(number)
+    table = layout.filled(filled_cells(layout, outcomes), caption=caption)
+    written = write_table(table, folder)
+    pair_figure(table, folder / "figure.png")
+    return written["md"]
+
+
+def _report_failures(outcomes: Outcomes) -> None:
+    failures: dict[str, Failure] = {f.spec.key: f for outcome in outcomes.values() for f in outcome.failures}
+    if failures:
+        first = next(iter(failures.values()))
+        raise BenchmarkError(
+            f"{len(failures)} runs failed; the same command tries them again. The first: {first.message}"
+        )
