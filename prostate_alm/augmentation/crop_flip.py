@@ -41,7 +41,7 @@ def apply_crops(images: torch.Tensor, crops: Crops, *, padding: int) -> torch.Te
     columns = torch.where(crops.flip[:, None], width - 1 - columns, columns) + crops.left[:, None]
     rows = torch.arange(height, device=images.device) + crops.top[:, None]
     places = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]
-    places = places.reshape(batch, 1, -1).expand(-1, channels, -1)
+    places = places.reshape(batch, 1, height * width).expand(-1, channels, -1)
     return padded.flatten(2).gather(2, places).reshape(images.shape)
 
 

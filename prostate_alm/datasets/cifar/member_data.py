@@ -69,11 +69,12 @@ class CifarData:
 
 def _all_arguments(recipe: str, make: Callable[..., Subset], given: dict[str, object]) -> dict[str, object]:
     """The recipe's arguments, defaults included, so that saying a default changes no fingerprint."""
-    signature = inspect.signature(make)
-    try:
-        bound = signature.bind(None, **given)
-    except TypeError as error:
-        takes = [name for name in signature.parameters if name != "archive"]
-        raise ArgumentError(f"the recipe {recipe} takes {takes}: {error}.") from None
-    bound.apply_defaults()
-    return {name: value for name, value in bound.arguments.items() if name != "archive"}
+    takes = {name: taken.default for name, taken in inspect.signature(make).parameters.items() if name != "archive"}
+    unknown = [name for name in given if name not in takes]
+    missing = [name for name, default in takes.items() if default is inspect.Parameter.empty and name not in given]
+    if unknown or missing:
+        raise ArgumentError(
+            f"the recipe {recipe} takes {', '.join(takes)}; unknown: {', '.join(unknown) or 'none'}, "
+            f"missing: {', '.join(missing) or 'none'}."
+        )
+    return {**takes, **given}
