@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prostate_alm.datasets.cifar.archive import LabelledImages
+from prostate_alm.errors import ArgumentError
 from prostate_alm.losses import ClassAwareBatchSampler
 
 Step = Callable[[torch.Tensor], torch.Tensor]
@@ -46,6 +47,7 @@ def image_loader(
     *,
     batch_size: int,
     shuffle: bool = False,
+    sampler: Sampler[int] | None = None,
     critical_per_batch: int = 0,
     critical_classes: Sequence[int] = (1,),
     seed: int = 0,
@@ -56,20 +58,26 @@ def image_loader(
         dataset: made into batches.
         batch_size: the last batch may be smaller.
         shuffle: by torch's generator.
+        sampler: of the rows of this process, where several train together.
         critical_per_batch: > 0 puts so many critical samples into each batch, shuffled by `ClassAwareBatchSampler`.
         critical_classes: their labels.
         seed: of the class-aware batches.
 
     Raises:
-        ArgumentError: class-aware batches can't be filled.
+        ArgumentError: class-aware batches can't be filled, or a `sampler` is to share them out.
     """
     if critical_per_batch == 0:
-        return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=_as_it_is)
+        return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, sampler=sampler, collate_fn=_as_it_is)
+    if sampler is not None:
+        raise ArgumentError(
+            "class-aware batches are drawn by one process for itself; train with one process, or set "
+            "`critical_per_batch` to 0."
+        )
     labels = [int(label) for label in dataset.labels]
-    sampler = ClassAwareBatchSampler(
+    batches = ClassAwareBatchSampler(
         labels, batch_size=batch_size, critical=critical_per_batch, critical_labels=critical_classes, seed=seed
     )
-    return DataLoader(dataset, batch_sampler=sampler, collate_fn=_as_it_is)
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:
