@@ -17,7 +17,7 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
 
-from prostate_alm.benchmark.records import RunRecord, RunSpec, Scores
+from prostate_alm.benchmark.records import Failure, RunRecord, RunSpec, Scores
 from prostate_alm.datasets.cifar.archive import LabelledImages
 from prostate_alm.errors import ProstateALMError
 from prostate_alm.evaluation.multiclass import error_at_tpr, overall_accuracy, per_class_accuracy
@@ -47,13 +47,23 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
     folder = work / spec.key
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    workflow = _workflow(spec, data, folder)
-    workflow.run()
-    seconds = time.perf_counter() - started
-    record = _record(spec, workflow.parser, folder, seconds=seconds)
-    workflow.finalize()
+    try:
+        workflow = _workflow(spec, data, folder)
+        workflow.run()
+        record = _record(spec, workflow.parser, folder, seconds=time.perf_counter() - started)
+        workflow.finalize()
+    except Exception as error:
+        raise _first_of_ours(error) from None
     shutil.rmtree(folder)
     return record
+
+
+def attempt(spec: RunSpec, data: Path, work: Path) -> RunRecord | Failure:
+    """`execute` for another process: its failure is a value, for an exception loses its causes on the way."""
+    try:
+        return execute(spec, data, work)
+    except Exception as error:
+        return Failure(spec=spec, message=f"{type(error).__name__}: {error}")
 
 
 def check_data(spec: RunSpec, data: Path) -> None:
@@ -68,14 +78,17 @@ def check_data(spec: RunSpec, data: Path) -> None:
     parser.update({**spec.settings, "dataset_dir": str(data)})
     try:
         parser.get_parsed_content("data")
-    except RuntimeError as error:  # MONAI wraps what a target raises
+    except RuntimeError as error:
         raise _first_of_ours(error) from None
 
 
 def _first_of_ours(error: BaseException) -> BaseException:
-    """The exception of this package in a chain, else the last of the chain."""
-    while not isinstance(error, ProstateALMError) and error.__cause__ is not None:
-        error = error.__cause__
+    """The exception of this package in a chain, else the last of the chain: MONAI wraps what a target raises."""
+    while not isinstance(error, ProstateALMError):
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if cause is None:
+            break
+        error = cause
     return error
 
 

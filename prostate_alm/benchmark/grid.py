@@ -1,9 +1,11 @@
 """Carry out many studies at once: each run once, in parallel, kept in a file of its own, resumed where it was."""
 
 import concurrent.futures
+import fcntl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,8 +23,8 @@ class Backend(Protocol):
 
     slots: int
 
-    def submit(self, spec: RunSpec) -> "Future[RunRecord]":
-        """Begin a run, now or when a slot is free."""
+    def submit(self, spec: RunSpec) -> "Future[Result]":
+        """Begin a run, now or when a slot is free; an exception of the future is a fault of the backend's."""
         ...
 
     def close(self) -> None:
@@ -41,19 +43,38 @@ class RunStore:
         """Return the record of a run, or None where it is not finished.
 
         Raises:
-            BenchmarkError: its file can't be read.
+            BenchmarkError: its file can't be read, or holds another run.
         """
         path = self._path(spec)
         if not path.is_file():
             return None
         try:
-            return RunRecord.model_validate_json(path.read_bytes())
+            record = RunRecord.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise BenchmarkError(f"`{path.name}` is no record of a run; delete it to run it again. {error}") from None
+        if record.spec != spec:
+            raise BenchmarkError(f"`{path.name}` holds another run than its name says; delete it to run it again.")
+        return record
 
     def write(self, record: RunRecord) -> None:
         """Keep a record."""
         write_json(self._path(record.spec), record)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other grids out: two would train one run in one folder. The lock ends with the process that holds it.
+
+        Raises:
+            BenchmarkError: another grid is at work here.
+        """
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BenchmarkError(
+                    f"another benchmark is at work in `{self.folder}`; wait until it has ended, or take another folder."
+                ) from None
+            yield
 
     def _path(self, spec: RunSpec) -> Path:
         return self.folder / f"{spec.bundle}-{spec.key}.json"
@@ -67,7 +88,7 @@ class Step:
         result: how.
         done: runs ended so far, those of earlier starts included.
         total: runs known or expected.
-        seconds_left: estimate, NaN before the first run of this start.
+        seconds_left: estimate, from the pace of this start.
     """
 
     result: Result
@@ -88,76 +109,69 @@ class Grid:
     def __init__(self, store: RunStore, backend: Backend, on_step: Callable[[Step], None]) -> None:
         self.store, self.backend, self.on_step = store, backend, on_step
         self._results: dict[str, Result] = {}
-        self._running: dict[Future[RunRecord], RunSpec] = {}
-        self._started, self._ended_here = time.monotonic(), 0
+        self._begun: set[str] = set()
+        self._running: dict[Future[Result], RunSpec] = {}
+        self._started, self._ended_here, self._asked = time.monotonic(), 0, 0
 
     def run(self, studies: Mapping[str, Study], *, expected: int) -> dict[str, Outcome]:
         """Carry out `studies`, which ask for `expected` runs at most, and return what each found.
 
         A run that fails is a `Failure` in the outcome, and is tried again at the next start.
+
+        Raises:
+            BenchmarkError: a record can't be read, or another grid is at work on them.
         """
-        waiting: dict[str, list[RunSpec]] = {}
+        with self.store.locked():
+            return self._carry_out(studies, expected)
+
+    def _carry_out(self, studies: Mapping[str, Study], expected: int) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
-        for name, study in studies.items():
-            self._advance(name, study, None, waiting, outcomes)
-        while waiting:
-            self._await_one(expected)
-            for name in [n for n, specs in waiting.items() if all(spec.key in self._results for spec in specs)]:
-                results = [self._results[spec.key] for spec in waiting.pop(name)]
-                self._advance(name, studies[name], results, waiting, outcomes)
+        waiting: dict[str, list[str]] = {}
+        ready: dict[str, list[Result] | None] = dict.fromkeys(studies)
+        while ready or waiting:
+            for name, results in ready.items():
+                try:
+                    wanted = next(studies[name]) if results is None else studies[name].send(results)
+                except StopIteration as stop:
+                    outcomes[name] = stop.value
+                else:
+                    waiting[name] = [self._begin(spec) for spec in wanted]
+            complete = [name for name, keys in waiting.items() if all(key in self._results for key in keys)]
+            ready = {name: [self._results[key] for key in waiting.pop(name)] for name in complete}
+            if waiting and not ready:
+                self._await_one(expected)
         return outcomes
 
-    def _advance(
-        self,
-        name: str,
-        study: Study,
-        results: list[Result] | None,
-        waiting: dict[str, list[RunSpec]],
-        outcomes: dict[str, Outcome],
-    ) -> None:
-        """Send a study its results and begin what it asks for next."""
-        try:
-            wanted = next(study) if results is None else study.send(results)
-        except StopIteration as stop:
-            outcomes[name] = stop.value
-            return
-        waiting[name] = wanted
-        for spec in wanted:
-            self._begin(spec)
-
-    def _begin(self, spec: RunSpec) -> None:
-        begun = {running.key for running in self._running.values()}
-        if spec.key in self._results or spec.key in begun:
-            return
-        record = self.store.read(spec)
-        if record is not None:
-            self._results[spec.key] = record
-        else:
-            self._running[self.backend.submit(spec)] = spec
+    def _begin(self, spec: RunSpec) -> str:
+        """Begin a run unless it is known, and return its key."""
+        key = spec.key
+        self._asked += 1
+        if key not in self._begun:
+            self._begun.add(key)
+            record = self.store.read(spec)
+            if record is not None:
+                self._results[key] = record
+            else:
+                self._running[self.backend.submit(spec)] = spec
+        return key
 
     def _await_one(self, expected: int) -> None:
         """Wait until a run has ended, and keep its result."""
-        if not self._running:
-            return
         done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
         for future in done:
             spec = self._running.pop(future)
             error = future.exception()
-            if error is None:
-                self.store.write(future.result())
-            self._results[spec.key] = future.result() if error is None else Failure(spec=spec, message=_cause(error))
+            result = (
+                future.result() if error is None else Failure(spec=spec, message=f"{type(error).__name__}: {error}")
+            )
+            if isinstance(result, RunRecord):
+                self.store.write(result)
+            self._results[spec.key] = result
             self._ended_here += 1
-            self.on_step(self._step(self._results[spec.key], expected))
+            self.on_step(self._step(result, expected))
 
     def _step(self, result: Result, expected: int) -> Step:
-        done, known = len(self._results), len(self._results) + len(self._running)
-        total = max(expected, known)
+        done, known = len(self._results), len(self._begun)
+        total = max(known, expected - (self._asked - known))  # what two studies ask for is run once
         each = (time.monotonic() - self._started) / self._ended_here
         return Step(result, done, total, each * (total - done))
-
-
-def _cause(error: BaseException) -> str:
-    """The first exception of a chain: MONAI wraps it in others, which say nothing of it."""
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__  # pyright: ignore[reportAssignmentType] - one of them is there
-    return f"{type(error).__name__}: {error}"

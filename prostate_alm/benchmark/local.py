@@ -1,14 +1,15 @@
 """Runs in processes of this machine."""
 
-import concurrent.futures
 import multiprocessing
 import os
+import signal
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from prostate_alm.benchmark.records import RunRecord, RunSpec
+from prostate_alm.benchmark.records import RunSpec
+from prostate_alm.benchmark.studies import Result
 from prostate_alm.errors import BenchmarkError
 
 ATTEMPTS = 3
@@ -28,51 +29,68 @@ class LocalBackend:
         self._threads = max(1, (os.cpu_count() or 1) // workers)
         self._slots = ThreadPoolExecutor(max_workers=workers)
         self._local = threading.local()
+        self._lock, self._closed = threading.Lock(), False
         self._pools: list[ProcessPoolExecutor] = []
 
-    def submit(self, spec: RunSpec) -> "Future[RunRecord]":
+    def submit(self, spec: RunSpec) -> "Future[Result]":
         """Begin a run when a process is free."""
         return self._slots.submit(self._attempt, spec)
 
     def close(self) -> None:
-        """End the processes; an unfinished run resumes after its last epoch."""
-        self._slots.shutdown(wait=False, cancel_futures=True)
+        """End the processes and wait until they are gone; an unfinished run resumes after its last epoch."""
+        with self._lock:  # from here on no process is started
+            self._closed = True
         for pool in self._pools:
-            for process in list((pool._processes or {}).values()):  # terminate_workers is new in 3.14
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((pool._processes or {}).values()):  # kill_workers is new in 3.14
+                process.kill()
+            pool.shutdown(cancel_futures=True)
+        self._slots.shutdown(cancel_futures=True)
 
-    def _attempt(self, spec: RunSpec) -> RunRecord:
+    def _attempt(self, spec: RunSpec) -> Result:
         """Run in this thread's own process; a process killed from outside is no fault of the run."""
         for _ in range(ATTEMPTS):
-            if not hasattr(self._local, "pool"):
-                self._local.pool = self._new_pool()
             try:
-                return self._local.pool.submit(_execute, spec, self.data, self.work).result()
+                return self._begin(spec).result()
             except BrokenProcessPool:
                 del self._local.pool
-            except concurrent.futures.CancelledError:
-                break
         raise BenchmarkError(f"the process of run {spec.key} died {ATTEMPTS} times; is there enough memory?")
+
+    def _begin(self, spec: RunSpec) -> "Future[Result]":
+        with self._lock:
+            if self._closed:
+                raise CancelledError
+            if not hasattr(self._local, "pool"):
+                self._local.pool = self._new_pool()
+            return self._local.pool.submit(_attempt_here, spec, self.data, self.work)
 
     def _new_pool(self) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_set_threads,
+            initializer=_set_up,
             initargs=(self._threads,),
         )
         self._pools.append(pool)
         return pool
 
 
-def _set_threads(threads: int) -> None:
+def _set_up(threads: int) -> None:
+    """Leave Ctrl-C to the parent, and end with it: an orphan would train what the next start trains too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch  # noqa: PLC0415 - the parent needs no torch
 
     torch.set_num_threads(threads)
 
 
-def _execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
-    from prostate_alm.benchmark.execution import execute  # noqa: PLC0415 - MONAI is imported in the process alone
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
-    return execute(spec, data, work)
+
+def _attempt_here(spec: RunSpec, data: Path, work: Path) -> Result:
+    from prostate_alm.benchmark.execution import attempt  # noqa: PLC0415 - MONAI is imported in the process alone
+
+    return attempt(spec, data, work)
