@@ -45,8 +45,14 @@ class Numbers(BaseModel):
 
     @classmethod
     def of(cls, values: NDArray[Any], dtype: Literal["<f4", "<u1", "<u2"]) -> "Numbers":
-        """Pack `values`, each of which `dtype` must hold exactly or, for floats, to its precision."""
+        """Pack `values`, each of which `dtype` must hold exactly or, for floats, to its precision.
+
+        Raises:
+            ArgumentError: an integer is out of the range of `dtype`.
+        """
         packed = np.ascontiguousarray(values, dtype=dtype)
+        if dtype != "<f4" and not np.array_equal(packed, values):
+            raise ArgumentError(f"{values.min()} to {values.max()} are no values of {dtype}; choose a wider one.")
         return cls(dtype=dtype, shape=list(packed.shape), data=base64.b64encode(packed.tobytes()).decode())
 
     def array(self) -> NDArray[Any]:
@@ -109,7 +115,8 @@ class RunRecord(BaseModel):
         metrics: of the test scores, in [0, 1].
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # an epoch that diverged has a loss of NaN, for which JSON has no number
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     schema_version: Literal[1] = RECORD_VERSION
     spec: RunSpec
