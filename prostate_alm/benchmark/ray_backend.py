@@ -1,0 +1,92 @@
+"""Runs on a Ray cluster."""
+
+import os
+import platform
+import tempfile
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from prostate_alm.benchmark.records import Failure, RunSpec
+from prostate_alm.benchmark.studies import Result
+from prostate_alm.errors import BenchmarkError
+
+RETRIES = 2  # three attempts, as on one machine
+OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster that we start: records are small
+
+
+class RayBackend:
+    """A task of Ray for each run; a worker or a node that dies is no fault of the run, which is begun again.
+
+    Every node needs this package in the same version, and the archives in the folder `data` under the same path. A
+    run that is begun again resumes after its last epoch where the nodes share the folder `work`, else it starts anew.
+
+    Args:
+        data: folder of the archives.
+        work: folder for unfinished runs; a node that can't write there takes a temporary folder.
+        address: of the cluster, such as 10.0.0.1:6379, or "auto" on one of its nodes; None starts one here.
+        threads: processors of each run.
+
+    Raises:
+        BenchmarkError: Ray is not installed, there is no cluster at `address`, or no node has so many processors.
+    """
+
+    def __init__(self, data: Path, work: Path, *, address: str | None, threads: int = 1) -> None:
+        self.data, self.work, self.threads = data, work, threads
+        self._ray = _connected(address)
+        processors = [node["Resources"].get("CPU", 0.0) for node in self._ray.nodes() if node["Alive"]]
+        self.slots = sum(int(count) // threads for count in processors)
+        if self.slots == 0:
+            self._ray.shutdown()
+            raise BenchmarkError(f"no node of the Ray cluster has {threads} processors, which a run needs; add one.")
+        # what the run itself raises comes back as a `Failure`: only what died is tried again
+        self._task = self._ray.remote(num_cpus=threads, max_retries=RETRIES)(_attempt_on_node)
+
+    def submit(self, spec: RunSpec) -> "Future[Result]":
+        """Begin a run when the cluster has processors for it."""
+        return self._task.remote(spec, self.data, self.work, self.threads).future()
+
+    def close(self) -> None:
+        """Leave the cluster, which ends our runs there; a cluster that we started ends with it."""
+        self._ray.shutdown()
+
+
+def _connected(address: str | None) -> Any:
+    """The module `ray`, connected to a cluster."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to Ray's makers
+    try:
+        import ray  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        raise BenchmarkError("the backend `ray` needs Ray: pip install 'prostate-alm[ray]'.") from None
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "WARNING"}
+    if address is None:
+        options |= {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise BenchmarkError(
+            f"there is no Ray cluster to use at `address` {address!r}: {error} Start one with `ray start --head`."
+        ) from error
+    return ray
+
+
+def _attempt_on_node(spec: RunSpec, data: Path, work: Path, threads: int) -> Result:
+    import torch  # noqa: PLC0415 - the driver needs neither torch nor MONAI
+
+    from prostate_alm.benchmark.execution import attempt  # noqa: PLC0415
+
+    if not data.is_dir():
+        where = f"node {platform.node()} has no folder `{data}`"
+        return Failure(spec=spec, message=f"{where}; each node needs the archives under the same path.")
+    torch.set_num_threads(threads)
+    return attempt(spec, data, _writable(work))
+
+
+def _writable(work: Path) -> Path:
+    """`work`, or where this node can't write there a folder of its own, which is not resumed from."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work):
+            return work
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="prostate-alm-"))
