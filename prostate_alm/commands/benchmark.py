@@ -1,7 +1,5 @@
 """`prostate-alm benchmark`: a table of the paper, from runs that really happen."""
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from prostate_alm.benchmark.budgets import Budget, find_budget
 from prostate_alm.benchmark.control import RATIO, arms, control_protocol
 from prostate_alm.benchmark.control_report import write_control
 from prostate_alm.benchmark.execution import check_data
-from prostate_alm.benchmark.experiments import Experiment, filled_cells, find_experiment
+from prostate_alm.benchmark.experiments import Experiment, filled_cells, find_experiment, improvement_notes
 from prostate_alm.benchmark.figures import pair_figure
 from prostate_alm.benchmark.grid import Backend, Grid, RunStore, Step
 from prostate_alm.benchmark.local import LocalBackend
@@ -66,10 +64,11 @@ def benchmark(
     outcomes = _run(methods, protocols, _backend(backend, data, out, workers=workers, address=address), out)
     folder = out / table
     folder.mkdir(parents=True, exist_ok=True)
+    caption = _caption(outcomes, spent, _command(table, spent, ratios))
     if table == "control":
-        written = write_control({name: o for (_, name), o in outcomes.items()}, folder, _caption(outcomes, spent))
+        written = write_control({name: outcome for (_, name), outcome in outcomes.items()}, folder, caption)
     else:
-        written = _write_table(_number(table), outcomes, folder, _caption(outcomes, spent))
+        written = _write_table(_number(table), outcomes, folder, caption)
     _report_failures(outcomes)
     return written
 
@@ -134,17 +133,18 @@ class RunLines:
         else:
             found = f"FAILED: {step.result.message}"
         left = f"about {step.seconds_left / 60:.0f} min left"
-        self.console.print(f"{step.done}/{step.total}  {what}: {found}  ({left})", highlight=False, markup=False)
+        line = f"{step.done}/{step.total}  {what}: {found}  ({left})"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _caption(outcomes: Outcomes, budget: Budget) -> Caption:
+def _caption(outcomes: Outcomes, budget: Budget, command: str) -> Caption:
     runs = [run for outcome in outcomes.values() for run in outcome.runs]
     if not runs:
-        return Caption(command=_command(), budget=budget.name)
+        return Caption(command=command, budget=budget.name)
     settings = runs[0].spec.settings
     shown = ("width", "max_epochs", "precision", "batch_size")
     return Caption(
-        command=_command(),
+        command=command,
         commit=", ".join(sorted({run.commit for run in runs})),
         data=f"images with SHA-256 {runs[0].spec.data_sha256[:16]}",
         seeds=f"seed {settings['seed']}, members 0 to {max(int(run.spec.settings['member'] or 0) for run in runs)}",
@@ -153,14 +153,17 @@ def _caption(outcomes: Outcomes, budget: Budget) -> Caption:
     )
 
 
-def _command() -> str:
-    """What the user typed, without the path of the program."""
-    return shlex.join(["prostate-alm", *sys.argv[1:]])
+def _command(table: str, budget: Budget, ratios: Sequence[int]) -> str:
+    """What makes the table again; the user's own folders are nobody else's business."""
+    chosen = "".join(f" --ratio {ratio}" for ratio in ratios)
+    return f"prostate-alm benchmark {table} --data DIR --out DIR --budget {budget.name}{chosen}"
 
 
 def _write_table(number: int, outcomes: Outcomes, folder: Path, caption: Caption) -> Path:
     layout = table_layout(number)
     table = layout.filled(filled_cells(layout, outcomes), caption=caption)
+    if find_experiment(number).binary:
+        table = table.model_copy(update={"notes": (*table.notes, *improvement_notes(table, outcomes))})
     written = write_table(table, folder)
     pair_figure(table, folder / "figure.png")
     return written["md"]
