@@ -47,7 +47,7 @@ REDUCED = Budget(
     "reduced",
     {
         "cifar10_binary": _REDUCED_BINARY,
-        "cifar100_binary": {**_REDUCED_BINARY, "max_epochs": 20},
+        "cifar100_binary": _REDUCED_BINARY,
         "cifar10_long_tailed": _REDUCED_MULTICLASS,
         "cifar100_long_tailed": _REDUCED_MULTICLASS,
     },

@@ -150,8 +150,8 @@ def improvement_notes(table: ResultTable, outcomes: Mapping[tuple[int, str], Out
         paper, oldham = found.with_baseline, found.with_mean
         notes.append(
             f"1:{ratio}, {len(aucs)} pairs: Pearson's r of baseline's average AUC and improvement {paper.r:.2f} "
-            f"({paper.low:.2f} to {paper.high:.2f}; the paper prints -0.85); of their mean and improvement, which noise "
-            f"does not bend, {oldham.r:.2f} ({oldham.low:.2f} to {oldham.high:.2f})."
+            f"({paper.low:.2f} to {paper.high:.2f}; the paper prints -0.85); of their mean and improvement, which "
+            f"noise does not bend, {oldham.r:.2f} ({oldham.low:.2f} to {oldham.high:.2f})."
         )
     return notes
 
