@@ -43,10 +43,10 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
         DatasetError: the archive or the subset can't be used.
         ArgumentError: the training diverged.
     """
-    logging.getLogger().setLevel(logging.WARNING)  # an epoch's lines belong into its record, not on the screen
     folder = work / spec.key
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
+    logging.disable(logging.WARNING)  # an epoch's lines belong into its record, not on the screen
     try:
         workflow = _workflow(spec, data, folder)
         workflow.run()
@@ -54,6 +54,8 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
         workflow.finalize()
     except Exception as error:
         raise _first_of_ours(error) from None
+    finally:
+        logging.disable(logging.NOTSET)
     shutil.rmtree(folder)
     return record
 
