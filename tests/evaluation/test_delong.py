@@ -115,13 +115,17 @@ def test_separated_classes_have_no_error():
     assert (interval.auc, interval.standard_error, interval.low, interval.high) == (1, 0, 1, 1)
 
 
-@pytest.mark.parametrize("positives", [3, 7, 10])  # thirds and sevenths: a variance by floats would not be exactly 0
-def test_a_difference_without_variance_is_explained(positives):
-    labels = np.repeat([1, 0], [positives, 7])
-    test = delong_test(labels * 1.0, np.zeros(labels.size), labels)
-    assert (test.difference, test.standard_error, test.z, test.p_value) == (0.5, 0, math.inf, 0)
+@pytest.mark.parametrize("steps", [3, 5, 7])  # placements in sixths, tenths, fourteenths: inexact as floats
+def test_a_difference_without_variance_is_explained(steps):
+    # in a each positive ties with one negative, in b it loses to that one: half a negative less for every case
+    labels = np.tile([1, 0], steps)
+    tied = np.repeat(np.arange(steps), 2).astype(float)
+    lost = tied + 0.5 * (labels == 0)
+    test = delong_test(tied, lost, labels)
+    assert test.difference == pytest.approx(0.5 / steps)
+    assert (test.standard_error, test.z, test.p_value) == (0, math.inf, 0)
     assert "variance" in test.note
-    assert delong_test(np.zeros(labels.size), labels * 1.0, labels).z == -math.inf
+    assert delong_test(lost, tied, labels).z == -math.inf
 
 
 def test_the_interval_keeps_its_level():
