@@ -66,11 +66,13 @@ class TwoPathNet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """``[B, C, H, W, D]`` -> one logit a study, ``[B, 1]``."""
         image = image.contiguous(memory_format=torch.channels_last_3d)
-        paths = ((self.t2_path, self.t2_channels), (self.diffusion_path, self.diffusion_channels))
-        features = [
-            path(image[:, channels].contiguous(memory_format=torch.channels_last_3d)) for path, channels in paths
-        ]
-        pooled = [pool for feature in features for pool in (feature.mean(dim=(2, 3, 4)), feature.amax(dim=(2, 3, 4)))]
+        t2 = self.t2_path(image[:, self.t2_channels].contiguous(memory_format=torch.channels_last_3d))
+        diffusion = self.diffusion_path(
+            image[:, self.diffusion_channels].contiguous(memory_format=torch.channels_last_3d)
+        )
+        # written out, not as a loop over the paths: TorchScript has to read it
+        pooled = [t2.mean(dim=(2, 3, 4)), t2.amax(dim=(2, 3, 4))]
+        pooled += [diffusion.mean(dim=(2, 3, 4)), diffusion.amax(dim=(2, 3, 4))]
         return self.head(torch.cat(pooled, dim=1))
 
 
