@@ -6,15 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from monai.bundle.scripts import verify_metadata, verify_net_in_out
+from monai.bundle.config_parser import ConfigParser
+from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
 from monai.bundle.workflows import ConfigWorkflow
+from monai.data.meta_obj import set_track_meta
+from PIL import Image
 
 from prostate_alm.networks.two_path import TwoPathNet
 from prostate_alm.networks.weights import load_weights
@@ -81,15 +84,44 @@ def test_training_and_inference_define_the_same_network(bundle: Path) -> None:
     assert train["network_def"] == inference["network_def"]
 
 
+@pytest.fixture(autouse=True)
+def meta_tracking() -> Iterator[None]:
+    """The bundles switch it off for the whole process."""
+    yield
+    set_track_meta(True)
+
+
+@pytest.fixture
+def tiny_settings(cohort: Path, cifar_folder: Path, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+    """What makes a bundle's training fit the built data."""
+
+    def of(bundle: str) -> dict[str, Any]:
+        settings: dict[str, Any] = {"output_dir": str(tmp_path)}
+        if bundle == "prostate_dce":
+            settings |= {"dataset_dir": str(cohort.parent), "cache_dir": str(tmp_path / "cache")}
+            return settings | {"repeats": 1, "folds": 3, "profile": "tiny"}
+        settings |= {"dataset_dir": str(cifar_folder)}
+        if bundle.startswith("cifar100"):
+            return settings | {"ratio": 6, "validation_per_class": 2}
+        return settings | {"ratio": 10, "validation_per_class": 4}
+
+    return of
+
+
 @pytest.mark.parametrize("kind", ["train", "infer"])
-def test_properties_are_complete(kind: str, cohort: Path, tmp_path: Path) -> None:
-    configs = ROOT / "bundles" / "prostate_dce" / "configs"
-    settings: dict[str, Any] = {"dataset_dir": str(cohort.parent), "output_dir": str(tmp_path)}
-    if kind == "train":
-        settings |= {"repeats": 1, "folds": 3, "profile": "tiny", "cache_dir": str(tmp_path / "cache")}
+@by_bundle
+def test_properties_are_complete(
+    bundle: Path, kind: str, tiny_settings: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    settings = tiny_settings(bundle.name)
+    if kind == "infer":
+        settings = {name: settings[name] for name in ("dataset_dir", "output_dir")}
+        if bundle.name != "prostate_dce":
+            settings["dataset_dir"] = str(tmp_path)
+            Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
     workflow = ConfigWorkflow(
-        config_file=str(configs / ("train.yaml" if kind == "train" else "inference.yaml")),
-        meta_file=str(configs / "metadata.json"),
+        config_file=str(bundle / "configs" / ("train.yaml" if kind == "train" else "inference.yaml")),
+        meta_file=str(bundle / "configs" / "metadata.json"),
         logging_file=False,
         workflow_type=kind,
         **settings,
@@ -97,6 +129,27 @@ def test_properties_are_complete(kind: str, cohort: Path, tmp_path: Path) -> Non
     workflow.initialize()
     assert not workflow.check_properties()
     workflow.finalize()
+
+
+@by_bundle
+def test_a_checkpoint_is_exported_to_torchscript(bundle: Path, tmp_path: Path) -> None:
+    """By MONAI's own command, from the flat `model.pt` that training writes; it computes the same."""
+    configs = bundle / "configs"
+    parser = ConfigParser()
+    parser.read_config(str(configs / "inference.yaml"))
+    network = parser.get_parsed_content("network_def").eval()
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(tmp_path / "model.pt"),
+        meta_file=str(configs / "metadata.json"),
+        config_file=str(configs / "inference.yaml"),
+    )
+    exported = torch.jit.load(tmp_path / "model.ts")
+    image = torch.randn(2, 3, 32, 32, 8) if bundle.name == "prostate_dce" else torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(image), network(image))
 
 
 def test_a_member_trains_and_is_evaluated_by_monai_alone(cohort: Path, tmp_path: Path) -> None:
