@@ -25,13 +25,14 @@ FPR, AUC = (100, "fpr@tpr=0.98"), (100, "auc")
 
 
 def table_1():
-    """Table 1 with five results, one of them failed."""
+    """Table 1 with six results, one of them failed."""
     return table_layout(1).filled(
         {
             ("BCE", *FPR): Cell(value=50.04, low=46.0, high=53.2),
             ("ALM + BCE", *FPR): Cell(value=44.4, low=41.0, high=48.0, p_value=0.00002, p_adjusted=0.00016),
             ("BCE", *AUC): Cell(value=91.0),
             ("ALM + BCE", *AUC): Cell(value=90.0, p_value=0.04, p_adjusted=0.32, note="9 of 10 | runs_done"),
+            ("MBAUC", *AUC): Cell(value=95.0),
             ("S-ML", *FPR): Cell(failed=True, note="loss is NaN"),
         },
         caption=Caption(command="prostate-alm benchmark 1 --budget smoke", commit="0123abc"),
@@ -61,10 +62,11 @@ def test_markdown_shows_ours_beside_the_papers():
     rows = markdown_rows(to_markdown(table_1()), "#### Class ratio 1:100")
     assert rows["Method"] == ["FPR @ 98% TPR ↓", "FPR @ 95% TPR ↓", "FPR @ 92% TPR ↓", "AUC ↑"]
     assert rows["BCE"] == [
-        "50.0 [46.0, 53.2] (56.0)", "not run (45.0)", "not run (29.0)", "**<u>91.0</u>** (91.2)",
+        "50.0 [46.0, 53.2] (56.0)", "not run (45.0)", "not run (29.0)", "**91.0** (91.2)",
     ]  # fmt: skip
     assert rows["ALM + BCE"][0] == r"**<u>44.4</u>**\*† [41.0, 48.0] (52.0)"
     assert rows["ALM + BCE"][3] == r"90.0\* (93.1)<sup>3</sup>"
+    assert rows["MBAUC"][3] == "<u>95.0</u> (74.0)"
     assert rows["S-ML"][0] == "failed (59.0)<sup>1</sup>"
     assert len(rows) == 2 + 17
 
@@ -137,6 +139,8 @@ def test_latex_shows_ours_beside_the_papers():
         r"\textsuperscript{3} \\" in text
     )
     assert r"\textsuperscript{3}~9 of 10 \textbar{} runs\_done\par" in text
+    assert r"& \textbf{91.0} \textcolor{gray}{(91.2)} \\" in text
+    assert r"& \underline{95.0} \textcolor{gray}{(74.0)} \\" in text
     assert "benchmark 1 -{}-budget smoke" in text
     assert r"ALM + BCE & \textless{} 0.001 (\textless{} 0.001) & -- & -- & 0.040 (0.320) \\" in text
     assert re.findall(r"\\label\{(.*?)\}", text) == ["tab:paper-1-100", "tab:paper-1-200"]
