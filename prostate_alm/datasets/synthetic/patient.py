@@ -20,19 +20,23 @@ def synthesize_study(plan: PatientPlan) -> tuple[Study, Truth]:
         The study, its values rounded to integers as a scanner stores them, and the latent truth.
     """
     truth = draw_truth(plan)
-    scanner, rng = truth.scanner, plan.rng(1)
+    return acquire_study(truth, truth.scanner, plan.rng(1), key=plan.key), truth
+
+
+def acquire_study(truth: Truth, scanner: Scanner, rng: np.random.Generator, *, key: str) -> Study:
+    """Render a patient of this truth on a scanner of any grid; the study's volumes share the frame `key`."""
     anatomy = draw_anatomy(truth, rng)
     texture = rng.standard_normal((2, *TEXTURE_NODES), dtype=np.float32)
     frame = _prescription(rng)
     t2 = _acquire_t2(anatomy, texture[0], scanner, rng)
-    stack, adc = _acquire_dwi(anatomy, texture, truth, rng)
+    stack, adc = _acquire_dwi(anatomy, texture, truth, scanner, rng)
     t2_geometry = _geometry(Grid(scanner.t2_shape, scanner.t2_spacing), frame)
     dwi_geometry = _geometry(Grid(scanner.dwi_shape, scanner.dwi_spacing), frame)
-    study = Study(
-        key=plan.key,
-        t2=Volume(t2, t2_geometry, plan.key),
-        dwi={b: Volume(volume, dwi_geometry, plan.key) for b, volume in zip(scanner.b_values, stack, strict=True)},
-        adc=Volume(adc, dwi_geometry, plan.key),
+    return Study(
+        key=key,
+        t2=Volume(t2, t2_geometry, key),
+        dwi={b: Volume(volume, dwi_geometry, key) for b, volume in zip(scanner.b_values, stack, strict=True)},
+        adc=Volume(adc, dwi_geometry, key),
         series=(
             Series(Role.T2, 3, "t2_tse_tra"),
             Series(Role.DWI, 4, "ep2d_diff_tra", scanner.b_values),
@@ -40,7 +44,6 @@ def synthesize_study(plan: PatientPlan) -> tuple[Study, Truth]:
         ),
         acquisition=Acquisition(scanner.name, f"synthetic {scanner.name}", 3.0),
     )
-    return study, truth
 
 
 def _prescription(rng: np.random.Generator) -> Matrix:
@@ -73,9 +76,10 @@ def _acquire_t2(anatomy: Anatomy, texture: Array, scanner: Scanner, rng: np.rand
     return _stored(ts.rician(image, sigma, rng), gain)
 
 
-def _acquire_dwi(anatomy: Anatomy, texture: Array, truth: Truth, rng: np.random.Generator) -> tuple[Array, Array]:
+def _acquire_dwi(
+    anatomy: Anatomy, texture: Array, truth: Truth, scanner: Scanner, rng: np.random.Generator
+) -> tuple[Array, Array]:
     """Stored diffusion values ``[B, X, Y, Z]``, and the ADC ``[X, Y, Z]`` fitted from them."""
-    scanner = truth.scanner
     grid, gain = Grid(scanner.dwi_shape, scanner.dwi_spacing), scanner.gain * rng.uniform(0.4, 0.7)
     b_values = np.array(scanner.b_values, dtype=np.float32)
     shift = tuple(float(value) for value in rng.normal(0, 1.2, 3))
