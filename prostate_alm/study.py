@@ -124,11 +124,19 @@ class Series:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Facts of the acquisition, for subgroups and drift; empty or None when unknown."""
+    """Facts of the acquisition, for subgroups and drift; empty or None when unknown.
+
+    Attributes:
+        vendor: as the scanner writes it.
+        model: as the scanner writes it.
+        field_strength: tesla.
+        contrast_agent: whether a header of a series that is read names a contrast agent.
+    """
 
     vendor: str = ""
     model: str = ""
     field_strength: float | None = None
+    contrast_agent: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +151,7 @@ class Study:
         series: what was chosen for each role.
         flags: notes that change no decision, such as `Reason.ADC_COMPUTED`.
         acquisition: vendor, model, field strength.
+        rules_sha256: which rules chose the series; empty where files were named by their role.
     """
 
     key: str
@@ -152,6 +161,7 @@ class Study:
     series: tuple[Series, ...] = ()
     flags: tuple[Reason, ...] = ()
     acquisition: Acquisition = field(default_factory=Acquisition)
+    rules_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not self.dwi:

@@ -1,0 +1,76 @@
+"""The rules that choose series, as data: patterns, limits, and the order of tie-breaks.
+
+They carry a version for people and a hash for results: two studies chosen under the same `rules_sha256` were chosen
+alike. Numbers are in the units of DICOM (ms, mm, s/mm²). `series_roles` and `series_selection` apply them.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+
+RULES_VERSION = "2"  # raised with every change of what is chosen; the hash changes by itself
+
+
+@dataclass(frozen=True)
+class RoleRules:
+    """What makes a series an ADC map, a calculated b-value, diffusion or axial T2; patterns match upper case."""
+
+    adc_description: str = r"(^|[^A-Z])D?ADC([^A-Z]|$)|APPARENT DIFFUSION"
+    map_types: tuple[str, ...] = ("FA", "EXP", "EADC", "TENSOR")
+    map_description: str = r"(?<![A-Z])(FA|COLFA|EADC|EXP(ONENTIAL)?|TENSOR)(?![A-Z])"
+    calculated_types: tuple[str, ...] = ("CALC_BVAL",)  # beginnings
+    calculated_description: str = r"CALC_?BVAL|SYNTHETIC|CALCULATED|(?<![A-Z])[SC]B\d{3,4}"  # Philips: sB1400
+    calculated_sequence: str = r"ep_b\d+_\d+"
+    diffusion_types: tuple[str, ...] = ("DIFFUSION", "TRACEW")
+    diffusion_description: str = r"DWI|DIFF"  # of an echo-planar series
+    not_t2_description: str = r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN|TWIST|VIBE|STIR|FLAIR)"
+    t2_echo_time: float = 60.0  # at least
+    t2_repetition_time: float = 1000.0  # more than
+    axial_cosine: float = 0.80  # tilts up to 42° have been seen
+    t2_positions: int = 10  # at least
+
+
+@dataclass(frozen=True)
+class ChoiceRules:
+    """Between candidates of one role, the first rule that tells them apart decides; names as in reports."""
+
+    t2: tuple[str, ...] = (
+        "covers the DWI",
+        "the smallest in-plane spacing",
+        "complete",
+        "the latest acquisition",
+    )
+    dwi: tuple[str, ...] = (
+        "several acquired b-values",
+        "the highest b-value from 800 to 1500",
+        "complete",
+        "an ADC series on its grid",
+        "one image for each position",
+    )
+    adc: tuple[str, ...] = ("complete", "acquired nearest to the DWI")
+    high_b: tuple[float, float] = (800.0, 1500.0)
+    covered: float = 0.80  # share of the DWI's extent along the T2's normal
+
+
+@dataclass(frozen=True)
+class GeometryRules:
+    """When slices make one regular stack."""
+
+    same_direction: float = 0.9999  # smallest cosine between slices of one stack: 0.8°
+    same_position: float = 0.1  # mm: images closer than this lie at one position
+    gap_tolerance: float = 0.15  # of the median gap
+    in_line: float = 0.5  # mm a slice may lie beside the normal through the first one
+    spacing_tolerance: float = 1e-3  # mm
+
+
+ROLES = RoleRules()
+CHOICE = ChoiceRules()
+GEOMETRY = GeometryRules()
+
+
+@cache
+def rules_sha256() -> str:
+    """The hash of every rule, for results to carry."""
+    rules = {"version": RULES_VERSION, "roles": asdict(ROLES), "choice": asdict(CHOICE), "geometry": asdict(GEOMETRY)}
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
