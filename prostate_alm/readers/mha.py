@@ -84,7 +84,7 @@ def read_mha_study(files: Mapping[str, Path], *, high_b: float | None) -> Study:
 
 
 def _read(path: Path, role: str) -> Volume:
-    """One volume on its grid. ITK itself takes a file whose voxels are fewer than its header says; here it is refused."""
+    """One volume on its grid; fewer voxels than the header says, which ITK takes in silence, are refused."""
     header, start = _header(path, role)
     shape = _shape(header, role)
     kind = _KINDS.get(header.get("ElementType", ""))
