@@ -4,6 +4,9 @@ Positives are normal around 1.5 and negatives around 0, both of spread 1, so tha
 For the test, two models see the same case with noise of their own and are equally good. At a fixed number of misses k
 the truth is taken as the rate at the sensitivity 1 - k/P.
 
+Rows of one P are drawn on the same cases and lean the same way. With S simulations a share p is known to
+sqrt(p (1 - p) / S): 400 leave 1.1 points at 0.95, and at 0.05 too little to call a test conservative or liberal.
+
     python benchmarks/statistics_coverage.py [--simulations 400] [--out benchmarks/results/statistics_coverage.json]
 """
 
