@@ -71,13 +71,13 @@ def _connected(address: str | None) -> Any:
 
 
 def _attempt_on_node(spec: RunSpec, data: Path, work: Path, threads: int) -> Result:
+    if not data.is_dir():
+        where = f"node {platform.node()} has no folder `{data}`"
+        return Failure(spec=spec, message=f"{where}; each node needs the archives under the same path.")
     import torch  # noqa: PLC0415 - the driver needs neither torch nor MONAI
 
     from prostate_alm.benchmark.execution import attempt  # noqa: PLC0415
 
-    if not data.is_dir():
-        where = f"node {platform.node()} has no folder `{data}`"
-        return Failure(spec=spec, message=f"{where}; each node needs the archives under the same path.")
     torch.set_num_threads(threads)
     return attempt(spec, data, _writable(work))
 
