@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from prostate_alm.benchmark.execution import commit, machine
 from prostate_alm.evaluation.bootstrap import (
     FewPositivesWarning,
     fpr_at_false_negatives_interval,
@@ -87,6 +88,9 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", FewPositivesWarning)
     results: dict[str, Any] = {
+        "command": f"python benchmarks/statistics_coverage.py --simulations {arguments.simulations}",
+        "commit": commit(),
+        "machine": machine(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {name: importlib.metadata.version(name) for name in ("numpy", "scipy")},
         "python": platform.python_version(),

@@ -79,8 +79,7 @@ def delong_interval(scores: ArrayLike, labels: ArrayLike, level: float = 0.95) -
     """The AUC with DeLong's standard error and the interval ``auc -+ z * error``, cut to [0, 1].
 
     At an AUC of 1 (or 0) the variance is zero and the interval is the point [1, 1]: the classes were separated in
-    this sample, which doesn't say that they always are. Read a standard error of 0 as "unknown". Near 1 with few
-    cases `intervals.auc_interval`, on the logit of the AUC, keeps its level better.
+    this sample, which doesn't say that they always are. Read a standard error of 0 as "unknown".
 
     Args:
         scores: ``[N]``, finite; higher means more likely positive.

@@ -1,14 +1,8 @@
 """How far a figure counted on few patients can be from the truth."""
 
-import math
-from statistics import NormalDist
-
-import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]  # scipy has none
 
 from prostate_alm.errors import ArgumentError
-from prostate_alm.evaluation.roc import Scores, split_scores
 
 
 def miss_rate_upper_bound(false_negatives: int, positives: int, *, confidence: float = 0.95) -> float:
@@ -71,52 +65,8 @@ def proportion_interval(count: int, total: int, *, confidence: float = 0.95) -> 
     return low, high
 
 
-def auc_interval(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of the AUC with DeLong's variance, normal on the logit of the AUC so that it stays in [0, 1].
-
-    Args:
-        scores: ``[N]``, finite; higher means more likely positive.
-        labels: ``[N]``, 0 or 1; two of each class at least.
-        confidence: two-sided, between 0 and 1.
-
-    Returns:
-        Lower and upper end; ``(nan, nan)`` where the classes are separated or the variance is zero, because
-        DeLong's variance says nothing there.
-
-    Raises:
-        ArgumentError: as `split_scores`, a class has fewer than two cases, or `confidence` is out of range.
-
-    Source: DeLong, DeLong and Clarke-Pearson 1988, eq. 3 to 6, computed as in Sun and Xu 2014.
-    """
-    positives, negatives = split_scores(scores, labels)
-    _check_counts(0, 1, confidence)
-    if min(positives.size, negatives.size) < 2:
-        raise ArgumentError(
-            f"two of each class are needed, got {positives.size} positives, {negatives.size} negatives."
-        )
-    beaten = _midrank_share(positives, negatives)
-    beating = 1 - _midrank_share(negatives, positives)
-    area = float(beaten.mean())
-    variance = float(beaten.var(ddof=1) / positives.size + beating.var(ddof=1) / negatives.size)
-    if variance == 0 or not 0 < area < 1:
-        return math.nan, math.nan
-    reach = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance) / (area * (1 - area))
-    centre = math.log(area / (1 - area))
-    return _sigmoid(centre - reach), _sigmoid(centre + reach)
-
-
 def _beta_quantile(probability: float, a: int, b: int) -> float:
     return float(betaincinv(a, b, probability))
-
-
-def _midrank_share(of: Scores, among: Scores) -> Scores:
-    """For each score in `of`, the share of `among` (ascending) below it, ties counting half."""
-    both = np.searchsorted(among, of, side="left") + np.searchsorted(among, of, side="right")
-    return both / (2 * among.size)
-
-
-def _sigmoid(value: float) -> float:
-    return 1 / (1 + math.exp(-value)) if value >= 0 else 1 - 1 / (1 + math.exp(value))
 
 
 def _check_counts(count: int, total: int, confidence: float) -> None:

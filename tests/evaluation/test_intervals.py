@@ -1,6 +1,4 @@
-"""Bounds against closed forms, scipy's exact test, DeLong's definition and simulation."""
-
-import math
+"""Bounds against closed forms, scipy's exact test and simulation."""
 
 import numpy as np
 import pytest
@@ -10,12 +8,10 @@ from scipy.stats import binomtest
 
 from prostate_alm.errors import ArgumentError
 from prostate_alm.evaluation.intervals import (
-    auc_interval,
     miss_rate_expected,
     miss_rate_upper_bound,
     proportion_interval,
 )
-from prostate_alm.evaluation.roc import auc
 
 
 @pytest.mark.parametrize("n", [1, 13, 30, 50, 100, 1000])
@@ -43,46 +39,6 @@ def test_proportion_interval_is_clopper_pearson(total, count, confidence):
     count = count % (total + 1)
     exact = binomtest(count, total).proportion_ci(confidence, method="exact")
     assert proportion_interval(count, total, confidence=confidence) == pytest.approx((exact.low, exact.high), rel=1e-9)
-
-
-def delong_variance(scores, labels):
-    """DeLong 1988, equations 3 to 6, by loops over the pairs."""
-    x, y = scores[labels == 1], scores[labels == 0]
-    psi = np.array([[1.0 if a > b else 0.5 if a == b else 0.0 for b in y] for a in x])
-    return psi.mean(axis=1).var(ddof=1) / len(x) + psi.mean(axis=0).var(ddof=1) / len(y)
-
-
-@pytest.mark.parametrize("decimals", [1, 6])  # with ties and without
-def test_auc_interval_has_delongs_variance(decimals):
-    rng = np.random.default_rng(3)
-    labels = np.repeat([1, 0], [30, 70])
-    scores = np.round(rng.normal(labels * 1.2), decimals)
-    low, high = auc_interval(scores, labels)
-    area = auc(scores, labels)
-    half = 1.959963984540054 * math.sqrt(delong_variance(scores, labels)) / (area * (1 - area))
-    logit = math.log(area / (1 - area))
-    assert math.log(low / (1 - low)) == pytest.approx(logit - half)
-    assert math.log(high / (1 - high)) == pytest.approx(logit + half)
-
-
-def test_auc_interval_covers_the_true_auc():
-    rng = np.random.default_rng(11)
-    labels = np.repeat([1, 0], [60, 90])
-    truth = 0.5 * (1 + math.erf(1.0 / 2))  # normal scores, means apart by 1: Phi(1 / sqrt 2)
-    covered = 0
-    for _ in range(600):
-        low, high = auc_interval(rng.normal(labels * 1.0), labels)
-        covered += low <= truth <= high
-    assert covered / 600 == pytest.approx(0.95, abs=0.03)
-
-
-def test_auc_interval_of_separated_classes_is_undefined():
-    assert all(math.isnan(end) for end in auc_interval([1.0, 2.0, 3.0, 4.0], [0, 0, 1, 1]))
-
-
-def test_auc_interval_needs_two_of_each_class():
-    with pytest.raises(ArgumentError, match="two of each class"):
-        auc_interval([1.0, 2.0, 3.0], [0, 0, 1])
 
 
 @pytest.mark.parametrize(("k", "n"), [(-1, 5), (5, 5), (6, 5), (0, 0)])
