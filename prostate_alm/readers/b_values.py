@@ -7,16 +7,18 @@ first number, with 10⁹ added; Philips (2001,1003); the b in Siemens' SequenceN
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydicom.dataset import Dataset
+from prostate_alm.readers.header import Values
 
 STANDARD_TAG = 0x0018_9087
 SIEMENS_TAG = 0x0019_100C
 GE_TAG = 0x0043_1039
 PHILIPS_TAG = 0x2001_1003
+_PRIVATE_BLOCKS = range(0x10, 0x15)  # where a creator's block usually lies, and where it moves when others were first
+_MANUFACTURER, _SERIES_DESCRIPTION, _SEQUENCE = 0x0008_0070, 0x0008_103E, 0x0018_0024
 
 _SEQUENCE_NAME = re.compile(r"ep_b(\d+)(?!\d|_\d)")  # not `ep_b50_800`: that is a map or a calculated image
 _DESCRIPTION = re.compile(r"(?<![A-Z])B[ _=]?(\d{2,4})(?!\d|[ _,;/-]+\d{2})", re.IGNORECASE)
@@ -36,6 +38,22 @@ class BValueSource(StrEnum):
     DESCRIPTION = "SeriesDescription"
 
 
+_VENDORS = (
+    (BValueSource.SIEMENS, SIEMENS_TAG, "SIEMENS"),
+    (BValueSource.GE, GE_TAG, "GE"),
+    (BValueSource.PHILIPS, PHILIPS_TAG, "PHILIPS"),
+)
+B_VALUE_TAGS = (
+    STANDARD_TAG,
+    *(
+        tag & 0xFFFF_0000 | offset
+        for _, tag, _ in _VENDORS
+        for block in _PRIVATE_BLOCKS
+        for offset in (block, block << 8 | tag & 0xFF)
+    ),
+)
+
+
 @dataclass(frozen=True)
 class BValue:
     """A b-value in s/mm², rounded to a whole number, and where it was read."""
@@ -44,28 +62,33 @@ class BValue:
     source: BValueSource
 
 
-def read_b_value(dataset: Dataset) -> BValue | None:
-    """The b-value of an image; None when no place holds one between 0 and 10 000 s/mm²."""
-    vendor = str(dataset.get("Manufacturer", "")).upper()
-    places = [
-        (BValueSource.STANDARD, STANDARD_TAG, True),
-        (BValueSource.SIEMENS, SIEMENS_TAG, _is_from(dataset, 0x0019_0010, vendor, "SIEMENS")),
-        (BValueSource.GE, GE_TAG, _is_from(dataset, 0x0043_0010, vendor, "GE")),
-        (BValueSource.PHILIPS, PHILIPS_TAG, _is_from(dataset, 0x2001_0010, vendor, "PHILIPS")),
-    ]
-    for source, tag, applies in places:
-        number = _first_number(dataset[tag].value) if applies and tag in dataset else None
+def read_b_value(values: Values) -> BValue | None:
+    """The b-value of an image; None when no place holds one between 0 and 10 000 s/mm².
+
+    Args:
+        values: of a header, by tag.
+    """
+    vendor = str(values.get(_MANUFACTURER, "")).upper()
+    for source, element in _places(values, vendor):
+        number = _first_number(values[element]) if element in values else None
         if number is not None and source is BValueSource.GE and number >= _GE_OFFSET:
             number -= _GE_OFFSET
         if number is not None and 0 <= number <= _LARGEST:
             return BValue(float(round(number)), source)
-    return _from_text(dataset)
+    return _from_text(values)
 
 
-def _is_from(dataset: Dataset, creator_tag: int, vendor: str, name: str) -> bool:
-    """Whether a private block belongs to a vendor: by its creator, or by the Manufacturer when that was removed."""
-    creator = str(dataset[creator_tag].value).upper() if creator_tag in dataset else ""
-    return creator.startswith(name) if creator else vendor.startswith(name)
+def _places(values: Values, vendor: str) -> Iterator[tuple[BValueSource, int]]:
+    """Elements to look in; a private block belongs to its creator, or to the Manufacturer when that was removed."""
+    yield BValueSource.STANDARD, STANDARD_TAG
+    for source, tag, name in _VENDORS:
+        group = tag & 0xFFFF_0000
+        for block in _PRIVATE_BLOCKS:
+            element = group | block << 8 | tag & 0xFF
+            if element in values:
+                creator = str(values.get(group | block, "")).upper()
+                if creator.startswith(name) or (not creator and block == 0x10 and vendor.startswith(name)):
+                    yield source, element
 
 
 def _first_number(value: object) -> float | None:
@@ -85,9 +108,9 @@ def _first_number(value: object) -> float | None:
     return None
 
 
-def _from_text(dataset: Dataset) -> BValue | None:
-    found = _SEQUENCE_NAME.search(str(dataset.get("SequenceName", "")))
+def _from_text(values: Values) -> BValue | None:
+    found = _SEQUENCE_NAME.search(str(values.get(_SEQUENCE, "")))
     if found:
         return BValue(float(found[1]), BValueSource.SEQUENCE_NAME)
-    named = _DESCRIPTION.findall(str(dataset.get("SeriesDescription", "")))
+    named = _DESCRIPTION.findall(str(values.get(_SERIES_DESCRIPTION, "")))
     return BValue(float(named[0]), BValueSource.DESCRIPTION) if len(named) == 1 else None

@@ -11,22 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import SourceFile
+from prostate_alm.readers.header import DEFLATED, Header, HeaderReader
 from prostate_alm.readers.instance import HEADER_TAGS, MR_IMAGE, MULTI_FRAME_MR, Instance, read_instance
+from prostate_alm.readers.multi_frame import read_frames
 
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _DIRECTORY = "1.2.840.10008.1.3.10"
-_PIXEL_DATA = 0x7FE0_0010
-_UNDEFINED_LENGTH = 0xFFFF_FFFF
-_DEFER_BYTES = 4096  # longer values, the pixels first, stay on disk
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 # Group 0002 or 0008 in little endian with a low element number: a data set without the preamble of a file.
 _BARE_STARTS = tuple(bytes([group, 0, element, 0]) for group in (2, 8) for element in (0, 1, 2, 5, 8, 0x12, 0x16))
@@ -109,13 +101,12 @@ def scan_files(files: Sequence[SourceFile]) -> Scan:
     """
     instances: list[Instance] = []
     skipped = 0
+    reader = HeaderReader(HEADER_TAGS)
     with quiet_pydicom():
         for number, file in enumerate(files, start=1):
-            instance = _read_file(file, f"file {number} of {len(files)} in the order of names")
-            if instance is None:
-                skipped += 1
-            else:
-                instances.append(instance)
+            images = _read_file(file, reader, f"file {number} of {len(files)} in the order of names")
+            instances += images
+            skipped += not images
     if not instances:
         raise StudyRefusedError(
             Reason.INPUT_UNREADABLE,
@@ -125,21 +116,21 @@ def scan_files(files: Sequence[SourceFile]) -> Scan:
     return Scan(_group(instances), skipped)
 
 
-def _read_file(file: SourceFile, where: str) -> Instance | None:
-    """The instance in a file; None when it is no DICOM or only a directory of others."""
+def _read_file(file: SourceFile, reader: HeaderReader, where: str) -> list[Instance]:
+    """The images in a file; none when it is no DICOM or only a directory of others."""
     if not claims_dicom(file):
-        return None
+        return []
     try:
-        meta = read_file_meta_info(file.path)
-        if meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
-            return None
-        if meta.get("TransferSyntaxUID") == _DEFLATED:  # before the data set: inflating it could fill the memory
+        header = reader.read(file.path)
+        if header.stored_class == _DIRECTORY:
+            return []
+        if header.syntax == DEFLATED:
             raise StudyRefusedError(
                 Reason.INPUT_UNREADABLE, f"{where} has the deflated transfer syntax; export it uncompressed."
             )
-        dataset = dcmread(file.path, defer_size=_DEFER_BYTES, specific_tags=HEADER_TAGS)
-        _check_whole(dataset, str(meta.get("MediaStorageSOPClassUID", "")), file.path)
-        return read_instance(dataset, file.path)
+        first = read_instance(header)
+        _check_whole(first, header)
+        return read_frames(header) if first.sop_class in MULTI_FRAME_MR else [first]
     except StudyRefusedError:
         raise
     except Exception as error:  # whatever a corrupt header makes pydicom raise
@@ -149,17 +140,12 @@ def _read_file(file: SourceFile, where: str) -> Instance | None:
         ) from None
 
 
-def _check_whole(dataset: Dataset, stored_class: str, path: Path) -> None:
-    """Raise EOFError when an image lacks its pixels or the file ends before they do."""
-    sop_class = str(dataset.get("SOPClassUID", "")) or stored_class
-    if not sop_class or not dataset.get("SeriesInstanceUID"):
+def _check_whole(instance: Instance, header: Header) -> None:
+    """Raise EOFError when an image lacks its pixels; that they are there whole was checked with the header."""
+    sop_class = instance.sop_class or header.stored_class
+    if not sop_class or not instance.series:
         raise EOFError
-    pixels = dataset.get_item(_PIXEL_DATA, keep_deferred=True)
-    if pixels is None and sop_class in {MR_IMAGE, *MULTI_FRAME_MR}:
-        raise EOFError
-    if not isinstance(pixels, RawDataElement) or pixels.length == _UNDEFINED_LENGTH:
-        return  # of undefined length: pydicom has looked for its end
-    if pixels.value_tell + pixels.length > path.stat().st_size:
+    if header.pixels is None and sop_class in {MR_IMAGE, *MULTI_FRAME_MR}:
         raise EOFError
 
 

@@ -6,36 +6,59 @@ UIDs are kept only as short hashes, so that none can reach a message, a repr or 
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from prostate_alm.readers.b_values import GE_TAG, PHILIPS_TAG, SIEMENS_TAG, STANDARD_TAG, BValue, read_b_value
+from prostate_alm.readers.b_values import B_VALUE_TAGS, BValue, read_b_value
+from prostate_alm.readers.header import MALFORMED, Header, Pixels, Values
 from prostate_alm.study import Matrix
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 MULTI_FRAME_MR = frozenset({f"{MR_IMAGE}.1", f"{MR_IMAGE}.3", f"{MR_IMAGE}.4"})  # enhanced, colour, legacy converted
 
 _KEYWORDS = [
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
-    *("PatientID", "PatientName", "Modality", "Manufacturer", "ManufacturerModelName", "MagneticFieldStrength"),
-    *("SeriesNumber", "SeriesDescription", "ImageType", "ScanningSequence", "SequenceName", "EchoTime"),
-    *("RepetitionTime", "TemporalPositionIdentifier", "AcquisitionNumber", "ImagesInAcquisition", "NumberOfFrames"),
-    *("AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime"),
-    *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "PixelData"),
+    *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
+    *("FrameOfReferenceUID", "PatientID", "PatientName", "Modality", "Manufacturer", "ManufacturerModelName"),
+    *("MagneticFieldStrength", "SeriesNumber", "SeriesDescription", "ImageType", "ScanningSequence", "SequenceName"),
+    *("EchoTime", "RepetitionTime", "TemporalPositionIdentifier", "AcquisitionNumber", "ImagesInAcquisition"),
+    *("AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime", "AcquisitionDateTime", "NumberOfFrames"),
+    *("ContrastBolusAgent", "DiffusionDirectionality", "EchoPulseSequence", "EchoPlanarPulseSequence"),
+    *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("RescaleSlope", "RescaleIntercept"),
 ]
-_B_VALUE_TAGS = [STANDARD_TAG, SIEMENS_TAG, GE_TAG, PHILIPS_TAG, 0x0019_0010, 0x0043_0010, 0x2001_0010]
-HEADER_TAGS: list[int] = [*(int(Tag(keyword)) for keyword in _KEYWORDS), *_B_VALUE_TAGS]
+_TAGS = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS}
+HEADER_TAGS = frozenset({*_TAGS.values(), *B_VALUE_TAGS})
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How stored values are written; a malformed number is NaN or 0, which no image has.
+
+    Attributes:
+        grey: whether an image has one sample, brighter for larger values.
+        bits_allocated, bits_stored: of a sample.
+        signed: whether values are two's complement.
+        slope, intercept: of this image, to physical units.
+    """
+
+    grey: bool
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Instance:
-    """One DICOM image or other object.
+    """One DICOM image, one frame of a multi-frame image, or another object.
 
     Attributes:
         path: its file.
@@ -43,11 +66,16 @@ class Instance:
         sop, study, series, frame_of_reference: short hashes of the UIDs; empty when absent.
         patient_id, patient_name: hashes, to tell two patients apart; empty when absent.
         number, description, image_type, sequences, sequence_name: of the series, upper case but the description.
+        frames: of the object; `frame` is this one's index.
         echo_time, repetition_time: ms; None when absent.
         time: acquisition as seconds; None when absent.
         position: ``[3]`` mm, of the centre of the first voxel; None when absent or malformed.
         orientation: ``[2, 3]`` unit vectors along a row and down a column; None when absent or malformed.
         spacing: mm between rows and between columns; None when absent or malformed.
+        slice_location: mm, as the scanner counts; None when absent.
+        isotropic: whether the header calls it a trace image (DiffusionDirectionality).
+        contrast_agent: whether the header names one.
+        encoding, pixels: how and where the stored values lie; `pixels` is None for what is no image.
     """
 
     path: Path
@@ -76,52 +104,69 @@ class Instance:
     position: Matrix | None
     orientation: Matrix | None
     spacing: tuple[float, float] | None
+    slice_location: float | None
     b_value: BValue | None
+    isotropic: bool
+    contrast_agent: bool
+    encoding: Encoding
+    pixels: Pixels | None
     vendor: str = ""
     model: str = ""
-    field_strength: float | None = field(default=None)
+    field_strength: float | None = None
+    frame: int = 0
 
     @property
     def is_image(self) -> bool:
-        """Whether it is an MR image with one frame."""
-        return self.sop_class == MR_IMAGE and self.frames == 1
+        """Whether it is an MR image of one frame, or a frame whose place its own header states."""
+        return self.sop_class in MULTI_FRAME_MR or (self.sop_class == MR_IMAGE and self.frames == 1)
 
     @property
     def is_multi_frame(self) -> bool:
-        """Whether it is an MR image with many frames in one file."""
-        return self.sop_class in MULTI_FRAME_MR or (self.sop_class == MR_IMAGE and self.frames > 1)
+        """Whether it is a classic MR image with many frames in one file, whose places no header states."""
+        return self.sop_class == MR_IMAGE and self.frames > 1
 
 
-def read_instance(dataset: Dataset, path: Path) -> Instance:
+def read_instance(header: Header) -> Instance:
     """Take from a header what the readers need; a malformed attribute counts as absent."""
-    numbers = {name: _number(dataset, name) for name in ("SeriesNumber", "NumberOfFrames", "Rows", "Columns")}
-    images = _number(dataset, "ImagesInAcquisition")
+    return instance_of(header.values, header)
+
+
+def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
+    """The instance that `values` describe: those of the header, or for one frame of it."""
+    images = _number(values, "ImagesInAcquisition")
+    series_number = _number(values, "SeriesNumber")
     return Instance(
-        path=path,
-        sop_class=_text(dataset, "SOPClassUID"),
-        **{name: pseudonym(_text(dataset, keyword)) for name, keyword in _HASHED.items()},
-        modality=_text(dataset, "Modality").upper(),
-        number=None if numbers["SeriesNumber"] is None else int(numbers["SeriesNumber"]),
-        description=clean_text(_text(dataset, "SeriesDescription")),
-        image_type=tuple(part.upper() for part in _parts(dataset, "ImageType")),
-        sequences=tuple(part.upper() for part in _parts(dataset, "ScanningSequence")),
-        sequence_name=_text(dataset, "SequenceName"),
-        frames=int(numbers["NumberOfFrames"] or 1),
-        rows=int(numbers["Rows"] or 0),
-        columns=int(numbers["Columns"] or 0),
-        echo_time=_number(dataset, "EchoTime"),
-        repetition_time=_number(dataset, "RepetitionTime"),
-        temporal_position=_number(dataset, "TemporalPositionIdentifier"),
-        acquisition_number=_number(dataset, "AcquisitionNumber"),
+        path=header.path,
+        sop_class=_text(values, "SOPClassUID"),
+        **{name: pseudonym(_text(values, keyword)) for name, keyword in _HASHED.items()},
+        modality=_text(values, "Modality").upper(),
+        number=None if series_number is None else int(series_number),
+        description=clean_text(_text(values, "SeriesDescription")),
+        image_type=tuple(part.upper() for part in _parts(values, "ImageType")),
+        sequences=tuple(part.upper() for part in _parts(values, "ScanningSequence")),
+        sequence_name=_text(values, "SequenceName"),
+        frames=int(_number(values, "NumberOfFrames") or 1),
+        rows=int(_number(values, "Rows") or 0),
+        columns=int(_number(values, "Columns") or 0),
+        echo_time=_number(values, "EchoTime"),
+        repetition_time=_number(values, "RepetitionTime"),
+        temporal_position=_number(values, "TemporalPositionIdentifier"),
+        acquisition_number=_number(values, "AcquisitionNumber"),
         images_in_acquisition=None if images is None else int(images),
-        time=_time(dataset),
-        position=_position(dataset),
-        orientation=_orientation(dataset),
-        spacing=_spacing(dataset),
-        b_value=read_b_value(dataset),
-        vendor=clean_text(_text(dataset, "Manufacturer")),
-        model=clean_text(_text(dataset, "ManufacturerModelName")),
-        field_strength=_number(dataset, "MagneticFieldStrength"),
+        time=_time(values),
+        position=_position(values),
+        orientation=_orientation(values),
+        spacing=_spacing(values),
+        slice_location=_number(values, "SliceLocation"),
+        b_value=read_b_value(values),
+        isotropic=_text(values, "DiffusionDirectionality").upper() == "ISOTROPIC",
+        contrast_agent=_text(values, "ContrastBolusAgent") != "",
+        encoding=_encoding(values),
+        pixels=header.pixels,
+        vendor=clean_text(_text(values, "Manufacturer")),
+        model=clean_text(_text(values, "ManufacturerModelName")),
+        field_strength=_number(values, "MagneticFieldStrength"),
+        frame=frame,
     )
 
 
@@ -152,20 +197,18 @@ def class_name(sop_class: str) -> str:
     return uid.name if not uid.is_private and uid.name != sop_class else "unknown kind of object"
 
 
-def _value(dataset: Dataset, keyword: str) -> object:
-    try:
-        return dataset.get(keyword)
-    except (ValueError, TypeError, OverflowError, ArithmeticError):  # a decimal string that is no number
-        return None
+def _value(values: Values, keyword: str) -> Any:
+    value = values.get(_TAGS[keyword])
+    return None if value is MALFORMED else value
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = _value(dataset, keyword)
+def _text(values: Values, keyword: str) -> str:
+    value = _value(values, keyword)
     return "" if value is None else str(value).strip(" \0")
 
 
-def _parts(dataset: Dataset, keyword: str) -> list[str]:
-    value = _value(dataset, keyword)
+def _parts(values: Values, keyword: str) -> list[str]:
+    value = _value(values, keyword)
     if value is None:
         return []
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
@@ -173,29 +216,29 @@ def _parts(dataset: Dataset, keyword: str) -> list[str]:
     return [str(value)]
 
 
-def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float] | None:
-    value = _value(dataset, keyword)
-    values = list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value]
+def _numbers(values: Values, keyword: str, count: int) -> list[float] | None:
+    value = _value(values, keyword)
+    items = list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value]
     try:
-        numbers = [float(str(number)) for number in values]
+        numbers = [float(str(number)) for number in items]
     except ValueError:
         return None
     return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
 
 
-def _number(dataset: Dataset, keyword: str) -> float | None:
-    numbers = _numbers(dataset, keyword, 1)
+def _number(values: Values, keyword: str) -> float | None:
+    numbers = _numbers(values, keyword, 1)
     return numbers[0] if numbers else None
 
 
-def _position(dataset: Dataset) -> Matrix | None:
-    numbers = _numbers(dataset, "ImagePositionPatient", 3)
+def _position(values: Values) -> Matrix | None:
+    numbers = _numbers(values, "ImagePositionPatient", 3)
     return np.array(numbers) if numbers else None
 
 
-def _orientation(dataset: Dataset) -> Matrix | None:
+def _orientation(values: Values) -> Matrix | None:
     """Unit row and column direction; None unless they are of length 1 and perpendicular to within 1 %."""
-    numbers = _numbers(dataset, "ImageOrientationPatient", 6)
+    numbers = _numbers(values, "ImageOrientationPatient", 6)
     if numbers is None:
         return None
     axes = np.array(numbers).reshape(2, 3)
@@ -205,18 +248,39 @@ def _orientation(dataset: Dataset) -> Matrix | None:
     return axes / lengths[:, None]
 
 
-def _spacing(dataset: Dataset) -> tuple[float, float] | None:
-    numbers = _numbers(dataset, "PixelSpacing", 2)
+def _spacing(values: Values) -> tuple[float, float] | None:
+    numbers = _numbers(values, "PixelSpacing", 2)
     return (numbers[0], numbers[1]) if numbers and min(numbers) > 0 else None
 
 
-def _time(dataset: Dataset) -> float | None:
+def _encoding(values: Values) -> Encoding:
+    slope, intercept = (
+        default if values.get(_TAGS[keyword]) is None else (_number(values, keyword) or 0.0)
+        for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
+    if values.get(_TAGS["RescaleIntercept"]) is MALFORMED:
+        intercept = math.nan
+    return Encoding(
+        grey=(_number(values, "SamplesPerPixel"), _text(values, "PhotometricInterpretation")) == (1, "MONOCHROME2"),
+        bits_allocated=int(_number(values, "BitsAllocated") or 0),
+        bits_stored=int(_number(values, "BitsStored") or 0),
+        signed=_number(values, "PixelRepresentation") == 1,
+        slope=slope,
+        intercept=intercept,
+    )
+
+
+def _time(values: Values) -> float | None:
     """Seconds on a common clock: of the acquisition, or of the series when the acquisition has none."""
-    for kind in ("Acquisition", "Series"):
-        clock = _text(dataset, f"{kind}Time").replace(":", "")
+    clocks = [
+        (_text(values, f"{kind}Date"), _text(values, f"{kind}Time").replace(":", ""))
+        for kind in ("Acquisition", "Series")
+    ]
+    both = _text(values, "AcquisitionDateTime")
+    for day, clock in [clocks[0], (both[:8], both[8:].split("+")[0].split("-")[0]), clocks[1]]:
         if len(clock) >= 6 and clock.replace(".", "", 1).isdigit():
             seconds = int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:])
-            return _day(_text(dataset, f"{kind}Date")) * 86_400 + seconds
+            return _day(day) * 86_400 + seconds
     return None
 
 

@@ -66,7 +66,10 @@ def b_values_of(instances: Sequence[Instance]) -> tuple[float, ...]:
 
 def _no_image(series: DicomSeries) -> tuple[SeriesRole, str] | None:
     if any(instance.is_multi_frame for instance in series.instances):
-        return SeriesRole.OTHER, "an enhanced multi-frame object, which is not read; export it as classic MR images"
+        return (
+            SeriesRole.OTHER,
+            "many frames in one classic image, whose places no header states; export one image a slice",
+        )
     odd = [instance for instance in series.instances if not instance.is_image]
     if len(odd) == len(series.instances):
         return SeriesRole.OTHER, f"no MR image but {class_name(odd[0].sop_class)}"

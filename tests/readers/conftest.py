@@ -1,5 +1,6 @@
 """Build small DICOM studies in code: every voxel's value tells where in the patient it lies."""
 
+import copy
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -105,6 +106,27 @@ class Builder:
     def study(self) -> list[Dataset]:
         return [*self.t2(), *self.dwi(), *self.adc()]
 
+    def enhanced(self, images: Sequence[Dataset], *, shared: bool = False) -> Dataset:
+        """One multi-frame object of the images of a series; what all frames share goes into the shared group or not."""
+        whole = copy.deepcopy(images[0])
+        whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID = EnhancedMRImageStorage
+        whole.NumberOfFrames = len(images)
+        whole.PixelData = b"".join(image.PixelData for image in images)
+        whole.AcquisitionDateTime = images[0].AcquisitionDate + images[0].AcquisitionTime
+        if "EP" in str(whole.get("ScanningSequence")):
+            whole.EchoPlanarPulseSequence = "YES"
+        groups = [_functional_groups(image) for image in images]
+        for keyword in (*_CLASSIC_ONLY, "DiffusionBValue", "RescaleSlope", "RescaleIntercept"):
+            if keyword in whole:
+                delattr(whole, keyword)
+        common = Dataset()
+        for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence") if shared else ():
+            setattr(common, keyword, groups[0][keyword].value)
+            for group in groups:
+                delattr(group, keyword)
+        whole.SharedFunctionalGroupsSequence, whole.PerFrameFunctionalGroupsSequence = [common], groups
+        return whole
+
     def write(self, images: Iterable[Dataset], folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for index, image in enumerate(images):
@@ -116,6 +138,48 @@ class Builder:
             for path in sorted(folder.rglob("*")):
                 archive.write(path, path.relative_to(folder))
         return target
+
+
+_CLASSIC_ONLY = (
+    *(
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "SliceThickness",
+        "EchoTime",
+        "RepetitionTime",
+    ),
+    *("ScanningSequence", "InstanceNumber", "AcquisitionDate", "AcquisitionTime"),
+)
+
+
+def _functional_groups(image: Dataset) -> Dataset:
+    """What a classic image says, where an enhanced one says it (PS3.3 A.36)."""
+    places = {
+        "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
+        "PlaneOrientationSequence": {"ImageOrientationPatient": "ImageOrientationPatient"},
+        "PixelMeasuresSequence": {"PixelSpacing": "PixelSpacing", "SliceThickness": "SliceThickness"},
+        "PixelValueTransformationSequence": {
+            "RescaleSlope": "RescaleSlope",
+            "RescaleIntercept": "RescaleIntercept",
+        },
+        "MRImageFrameTypeSequence": {"FrameType": "ImageType"},
+        "MRTimingAndRelatedParametersSequence": {"RepetitionTime": "RepetitionTime"},
+        "MREchoSequence": {"EffectiveEchoTime": "EchoTime"},
+        "MRDiffusionSequence": {
+            "DiffusionBValue": "DiffusionBValue",
+            "DiffusionDirectionality": "DiffusionDirectionality",
+        },
+    }
+    group = Dataset()
+    for sequence, attributes in places.items():
+        item = Dataset()
+        for keyword, classic in attributes.items():
+            if classic in image:
+                setattr(item, keyword, image[classic].value)
+        if len(item):
+            setattr(group, sequence, [item])
+    return group
 
 
 _DIFFUSION = {

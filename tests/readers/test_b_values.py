@@ -4,6 +4,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from prostate_alm.readers.b_values import BValue, BValueSource, read_b_value
+from prostate_alm.readers.header import values_of
 
 
 def header(manufacturer="", **attributes):
@@ -32,37 +33,37 @@ def header(manufacturer="", **attributes):
 def test_each_vendor_is_read_from_its_own_element(manufacturer, tag, vr, value, expected):
     dataset = header(manufacturer)
     dataset.add_new(tag, vr, value)
-    found = read_b_value(dataset)
+    found = read_b_value(values_of(dataset))
     assert found is not None
     assert found.value == expected
 
 
 def test_the_standard_element_outranks_the_vendor_and_both_outrank_the_sequence_name():
     dataset = header("SIEMENS", SequenceName="*ep_b1000t", SeriesDescription="dwi b1400")
-    assert read_b_value(dataset) == BValue(1000, BValueSource.SEQUENCE_NAME)
+    assert read_b_value(values_of(dataset)) == BValue(1000, BValueSource.SEQUENCE_NAME)
     dataset.add_new(0x0019100C, "OB", b"800 ")
-    assert read_b_value(dataset) == BValue(800, BValueSource.SIEMENS)
+    assert read_b_value(values_of(dataset)) == BValue(800, BValueSource.SIEMENS)
     dataset.DiffusionBValue = 400.0
-    assert read_b_value(dataset) == BValue(400, BValueSource.STANDARD)
+    assert read_b_value(values_of(dataset)) == BValue(400, BValueSource.STANDARD)
 
 
 def test_another_vendors_private_block_is_no_b_value():
     dataset = header("GE MEDICAL SYSTEMS")
     dataset.add_new(0x00190010, "LO", "GEMS_ACQU_01")
     dataset.add_new(0x0019100C, "IS", "77")
-    assert read_b_value(dataset) is None
+    assert read_b_value(values_of(dataset)) is None
 
 
 def test_a_private_creator_outranks_the_manufacturer():
     dataset = header("ACME PACS")
     dataset.add_new(0x00190010, "LO", "SIEMENS MR HEADER")
     dataset.add_new(0x0019100C, "OB", b"800 ")
-    assert read_b_value(dataset) == BValue(800, BValueSource.SIEMENS)
+    assert read_b_value(values_of(dataset)) == BValue(800, BValueSource.SIEMENS)
 
 
 @pytest.mark.parametrize("name", ["*ep_b50_800", "*tse2d1_25", "", "ep_b"])
 def test_the_sequence_name_of_a_map_or_another_sequence_gives_none(name):
-    assert read_b_value(header(SequenceName=name)) is None
+    assert read_b_value(values_of(header(SequenceName=name))) is None
 
 
 @pytest.mark.parametrize(
@@ -78,14 +79,14 @@ def test_the_sequence_name_of_a_map_or_another_sequence_gives_none(name):
     ],
 )
 def test_a_description_counts_only_when_it_names_one_b_value(description, expected):
-    found = read_b_value(header(SeriesDescription=description))
+    found = read_b_value(values_of(header(SeriesDescription=description)))
     assert (found.value if found else None) == expected
 
 
 def test_the_protocol_name_never_counts():
-    assert read_b_value(header(ProtocolName="DWI b800")) is None
+    assert read_b_value(values_of(header(ProtocolName="DWI b800"))) is None
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), 1e6])
 def test_an_impossible_value_is_none(value):
-    assert read_b_value(header(DiffusionBValue=value)) is None
+    assert read_b_value(values_of(header(DiffusionBValue=value))) is None
