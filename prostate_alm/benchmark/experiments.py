@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +80,8 @@ EXPERIMENTS: Mapping[int, Experiment] = {
     9: Experiment("cifar10_long_tailed", "cifar10", (100, 200), {"critical": 2}, losses=MAJOR_MULTICLASS),
     10: _CIFAR10,
     11: _CIFAR100,
-    12: _CIFAR10,
-    13: _CIFAR100,
+    12: replace(_CIFAR10, mbauc=False),
+    13: replace(_CIFAR100, mbauc=False),
     16: Experiment(
         "cifar10_binary",
         "cifar10",
