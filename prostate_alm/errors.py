@@ -84,6 +84,9 @@ class StudyRefusedError(ProstateALMError):
     def __str__(self) -> str:
         return f"{self.reason}: {super().__str__()}"
 
+    def __reduce__(self) -> tuple[type, tuple[Reason, str]]:
+        return type(self), (self.reason, str(self.args[0]))  # so that it travels between processes
+
 
 class CohortError(ProstateALMError):
     """A label table, datalist or split can't be used as it is."""

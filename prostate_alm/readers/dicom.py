@@ -4,6 +4,7 @@ A file that claims to be DICOM and can't be read refuses the whole input: were i
 of a stack would go unseen. Files that claim nothing (``.DS_Store``, a text) are skipped and counted.
 """
 
+import hashlib
 import logging
 import threading
 import warnings
@@ -11,12 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import SourceFile
-from prostate_alm.readers.header import DEFLATED, Header, HeaderReader
+from prostate_alm.readers.header import DEFLATED, Header, HeaderReader, data_set_offset
 from prostate_alm.readers.instance import HEADER_TAGS, MR_IMAGE, MULTI_FRAME_MR, Instance, read_instance
 from prostate_alm.readers.multi_frame import read_frames
+from prostate_alm.readers.rules import ROLES
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -85,10 +88,14 @@ def quiet_pydicom() -> Iterator[None]:
 
 def claims_dicom(file: SourceFile) -> bool:
     """Whether a file says it is DICOM: by its magic word, its name, or by being empty where an image would be."""
-    with file.path.open("rb") as stream:
-        head = stream.read(132)
-    if head[128:] == b"DICM" or file.base_name.startswith("."):
-        return head[128:] == b"DICM"
+    with file.path.open("rb", buffering=0) as stream:
+        head = stream.read(136)
+    magic = head[128:132] == b"DICM"
+    if magic or file.base_name.startswith("."):
+        return magic
+    if head[132:134] == b"\2\0" and sum(a == b for a, b in zip(head[128:132], b"DICM", strict=True)) == 3:
+        return True  # one damaged byte must not make a slice vanish
+    head = head[:132]
     return head.startswith(_BARE_STARTS) or not head.strip(b"\0") or file.base_name.endswith(_SUFFIXES)
 
 
@@ -101,19 +108,40 @@ def scan_files(files: Sequence[SourceFile]) -> Scan:
     """
     instances: list[Instance] = []
     skipped = 0
-    reader = HeaderReader(HEADER_TAGS)
-    with quiet_pydicom():
-        for number, file in enumerate(files, start=1):
-            images = _read_file(file, reader, f"file {number} of {len(files)} in the order of names")
-            instances += images
-            skipped += not images
+    for _, images in read_files(files):
+        if isinstance(images, StudyRefusedError):
+            raise images
+        instances += images
+        skipped += not images
     if not instances:
         raise StudyRefusedError(
             Reason.INPUT_UNREADABLE,
             f"of {len(files)} files none is DICOM and none a `t2.nii.gz`; give the folder or zip of one study.",
         )
+    return scan_of(instances, skipped)
+
+
+def scan_of(instances: Sequence[Instance], skipped_files: int = 0) -> Scan:
+    """The series of images that were read before.
+
+    Raises:
+        StudyRefusedError: two patients or studies; two images with one UID that differ.
+    """
     _refuse_mixtures(instances)
-    return Scan(_group(instances), skipped)
+    return Scan(_group(drop_copies(instances)), skipped_files)
+
+
+def read_files(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, list[Instance] | StudyRefusedError]]:
+    """The images of each file, none where it is no DICOM, or why it can't be read."""
+    reader = HeaderReader(HEADER_TAGS)
+    for number, file in enumerate(files, start=1):
+        try:
+            with quiet_pydicom():
+                found = _read_file(file, reader, f"file {number} of {len(files)} in the order of names")
+        except StudyRefusedError as error:
+            yield file, error
+        else:
+            yield file, found
 
 
 def _read_file(file: SourceFile, reader: HeaderReader, where: str) -> list[Instance]:
@@ -165,8 +193,48 @@ def _refuse_mixtures(instances: Sequence[Instance]) -> None:
 
 
 def _group(instances: Sequence[Instance]) -> tuple[DicomSeries, ...]:
-    groups: defaultdict[str, list[Instance]] = defaultdict(list)
+    """Series by UID; maps that share the UID of the diffusion they were made from become series of their own."""
+    groups: defaultdict[tuple[str, frozenset[str]], list[Instance]] = defaultdict(list)
     for instance in instances:
-        groups[instance.series].append(instance)
+        groups[instance.series, ROLES.map_kinds & set(instance.image_type)].append(instance)
     series = [DicomSeries(tuple(sorted(group, key=lambda instance: instance.sop))) for group in groups.values()]
-    return tuple(sorted(series, key=lambda one: (one.number is None, one.number or 0, one.first.series)))
+    return tuple(sorted(series, key=lambda one: (one.number is None, one.number or 0, one.first.series, one.first.sop)))
+
+
+def drop_copies(instances: Sequence[Instance]) -> list[Instance]:
+    """Each image once, where files are copies of each other.
+
+    Raises:
+        StudyRefusedError: two images say they are the same one and differ.
+    """
+    kept: dict[str, Instance] = {}
+    copies: set[tuple[Path, Path]] = set()
+    unnamed: list[Instance] = []
+    for instance in instances:
+        first = kept.setdefault(instance.sop, instance) if instance.sop else instance
+        if not instance.sop:
+            unnamed.append(instance)
+        elif first is not instance and (first.path, instance.path) not in copies:
+            if first.path == instance.path or not _same_content(first.path, instance.path):
+                raise StudyRefusedError(
+                    Reason.SLICE_DUPLICATE,
+                    f"{DicomSeries((instance,)).name}: two images have one UID and differ; send each image once.",
+                )
+            copies.add((first.path, instance.path))
+    return [*kept.values(), *unnamed]
+
+
+def _same_content(first: Path, second: Path) -> bool:
+    """Whether two files hold the same data set; what wrote the file and its preamble may differ."""
+    return first.stat().st_size - data_set_offset(first) == second.stat().st_size - data_set_offset(second) and _digest(
+        first
+    ) == _digest(second)
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.blake2b()
+    with path.open("rb") as stream:
+        stream.seek(data_set_offset(path))
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.digest()

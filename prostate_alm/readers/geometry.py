@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.instance import Instance
+from prostate_alm.readers.rules import GEOMETRY
 from prostate_alm.study import Geometry, Matrix
 
-SAME_DIRECTION = 0.9999  # smallest cosine between slices of one stack: 0.8°
-SAME_POSITION_MM = 0.1  # two images closer than this lie at one position
-GAP_TOLERANCE = 0.15  # of the median gap
-_IN_LINE_MM = 0.5  # how far a slice may lie beside the normal through the first one
-_SPACING_TOLERANCE_MM = 1e-3
 _LARGEST_SIDE = 2048  # voxels: a header's claim is checked before memory is taken for it
 _LARGEST_VOLUME = 2**28  # voxels, 1 GiB as float32
 
@@ -55,7 +51,7 @@ def same_plane(first: Instance, second: Instance) -> bool:
         return False
     return (
         (first.rows, first.columns) == (second.rows, second.columns)
-        and bool(np.abs(np.subtract(first.spacing, second.spacing)).max() <= _SPACING_TOLERANCE_MM)
+        and bool(np.abs(np.subtract(first.spacing, second.spacing)).max() <= GEOMETRY.spacing_tolerance)
         and _same_orientation(first.orientation, second.orientation)
     )
 
@@ -82,9 +78,10 @@ def stack_slices(groups: Mapping[float, Sequence[Instance]], name: str, *, direc
         for b, group in sorted(groups.items())
     }
     gap = _regular_gap(positions, name)
-    ordered = [copies[0] for copies in next(iter(volumes.values()))]
-    _check_in_line([_position(instance, name) for instance in ordered], normal, gap, name)
-    return Stack(_geometry(ordered, normal, gap, name), MappingProxyType(volumes))
+    stack = Stack(_geometry(_edge(volumes, 0), normal, gap, len(positions), name), MappingProxyType(volumes))
+    _check_in_line(stack, normal, gap, name)
+    _check_locations(stack, along, name)
+    return stack
 
 
 def _common_plane(instances: Sequence[Instance], name: str) -> Instance:
@@ -96,13 +93,17 @@ def _common_plane(instances: Sequence[Instance], name: str) -> Instance:
                 f"{name}: an image has no valid position, orientation or pixel spacing; export the original images.",
             )
         assert first.orientation is not None
-        if not _same_orientation(first.orientation, instance.orientation):
+        if (first.rows, first.columns) != (instance.rows, instance.columns):
+            raise StudyRefusedError(
+                Reason.GEOMETRY_INVALID, f"{name}: its images differ in size; send a series with one."
+            )
+        if _corner_moves(first, instance, spacing=True) > GEOMETRY.same_corner:
+            raise StudyRefusedError(
+                Reason.SPACING_MIXED, f"{name}: its images differ in pixel spacing; send a series with one."
+            )
+        if _corner_moves(first, instance, spacing=False) > GEOMETRY.same_corner:
             raise StudyRefusedError(
                 Reason.ORIENTATION_MIXED, f"{name}: its images differ in orientation; send a series with one."
-            )
-        if not same_plane(first, instance):
-            raise StudyRefusedError(
-                Reason.GEOMETRY_INVALID, f"{name}: its images differ in size or pixel spacing; send a series with one."
             )
     if len({instance.frame_of_reference for instance in instances}) > 1:
         raise StudyRefusedError(
@@ -115,8 +116,21 @@ def _common_plane(instances: Sequence[Instance], name: str) -> Instance:
     return first
 
 
+def _corner_moves(first: Instance, second: Instance, *, spacing: bool) -> float:
+    """How far, in mm, the farthest voxel of an image moves when it takes the other's spacing, or its orientation."""
+    assert first.orientation is not None
+    assert second.orientation is not None
+    assert first.spacing is not None
+    assert second.spacing is not None
+    last = np.array([first.columns - 1, first.rows - 1])  # along a row, down a column
+    steps = np.array(first.spacing)[::-1]
+    if spacing:
+        return float(np.abs(last * (np.array(second.spacing)[::-1] - steps)).max())
+    return float(np.linalg.norm((second.orientation - first.orientation) * (last * steps)[:, None], axis=1).max())
+
+
 def _same_orientation(first: Matrix, second: Matrix) -> bool:
-    return bool((first * second).sum(axis=1).min() >= SAME_DIRECTION)
+    return bool((first * second).sum(axis=1).min() >= GEOMETRY.same_direction)
 
 
 def _position(instance: Instance, name: str) -> NDArray[np.float64]:
@@ -129,10 +143,10 @@ def _label(name: str, b: float, groups: Mapping[float, Sequence[Instance]]) -> s
 
 
 def _distinct(ordered: Sequence[float]) -> list[float]:
-    """The first of each run of values that are closer than `SAME_POSITION_MM` to it."""
+    """The first of each run of values that are closer than `GEOMETRY.same_position` to it."""
     distinct: list[float] = []
     for value in ordered:
-        if not distinct or value - distinct[-1] > SAME_POSITION_MM:
+        if not distinct or value - distinct[-1] > GEOMETRY.same_position:
             distinct.append(value)
     return distinct
 
@@ -176,10 +190,10 @@ def _regular_gap(positions: Sequence[float], name: str) -> float:
     if gaps.size == 0:
         raise StudyRefusedError(Reason.GEOMETRY_INVALID, f"{name}: all images lie at one position; a volume needs two.")
     median = float(np.median(gaps))
-    wide = np.flatnonzero(gaps > (1 + GAP_TOLERANCE) * median)
+    wide = np.flatnonzero(gaps > (1 + GEOMETRY.gap_tolerance) * median)
     if wide.size:
         raise _missing(name, positions[wide[0]] + min(median, float(gaps[wide[0]]) / 2))
-    narrow = np.flatnonzero(gaps < (1 - GAP_TOLERANCE) * median)
+    narrow = np.flatnonzero(gaps < (1 - GEOMETRY.gap_tolerance) * median)
     if narrow.size:
         raise StudyRefusedError(
             Reason.SLICE_MISSING,
@@ -189,25 +203,56 @@ def _regular_gap(positions: Sequence[float], name: str) -> float:
     return median
 
 
-def _check_in_line(
-    positions: Sequence[NDArray[np.float64]], normal: NDArray[np.float64], gap: float, name: str
-) -> None:
-    """Refuse slices that lie beside the normal through the first one, or drift from a regular grid by half a gap."""
-    steps = np.arange(len(positions))[:, None] * normal * gap
-    offsets = np.stack(positions) - positions[0] - steps
-    drift = offsets @ normal
-    beside = np.linalg.norm(offsets - drift[:, None] * normal, axis=1)
-    if beside.max() > _IN_LINE_MM or np.abs(drift).max() > gap / 2:
+def _edge(volumes: Mapping[float, Slices], index: int) -> Instance:
+    """The image of one slice that speaks for its place."""
+    return next(iter(volumes.values()))[index][0]
+
+
+def _check_in_line(stack: Stack, normal: NDArray[np.float64], gap: float, name: str) -> None:
+    """Refuse slices beside the normal through the middle of all, or half a gap off a regular grid.
+
+    The images of one slice must also lie at one place, whatever their b-value or direction.
+    """
+    count = stack.geometry.shape[2]
+    for slices in stack.volumes.values():
+        positions = np.stack([_position(one, name) for copies in slices for one in copies])
+        index = np.repeat(np.arange(count), [len(copies) for copies in slices])
+        offsets = positions - stack.geometry.affine[:3, 3] - index[:, None] * normal * gap
+        drift = offsets @ normal
+        beside = offsets - drift[:, None] * normal
+        beside = np.linalg.norm(beside - np.median(beside, axis=0), axis=1).max()
+        start = np.linalg.norm(np.median(offsets - drift[:, None] * normal, axis=0))
+        if max(beside, start) > GEOMETRY.in_line or np.abs(drift).max() > gap / 2:
+            raise StudyRefusedError(
+                Reason.GEOMETRY_INVALID,
+                f"{name}: its slices do not lie above each other at even steps; send one stack.",
+            )
+
+
+def _check_locations(stack: Stack, along: Mapping[int, float], name: str) -> None:
+    """Refuse an image whose position contradicts its SliceLocation, in a series where most agree.
+
+    Vendors count SliceLocation from different origins and in either direction, some not along the normal: where it
+    is no measure of the position, nothing can be told from it.
+    """
+    images = [one for one in stack.instances if one.slice_location is not None]
+    if len(images) < 3:
+        return
+    places = np.array([along[id(one)] for one in images])
+    locations = np.array([one.slice_location for one in images])
+    residuals = [np.abs(each - np.median(each)) for each in (locations - places, locations + places)]
+    residual = min(residuals, key=lambda one: float(np.median(one)))
+    if np.median(residual) < GEOMETRY.location_agrees and residual.max() > GEOMETRY.same_position:
         raise StudyRefusedError(
-            Reason.GEOMETRY_INVALID, f"{name}: its slices do not lie above each other at even steps; send one stack."
+            Reason.GEOMETRY_INVALID,
+            f"{name}: an image's position contradicts its slice location; export the original images.",
         )
 
 
-def _geometry(ordered: Sequence[Instance], normal: NDArray[np.float64], gap: float, name: str) -> Geometry:
-    first = ordered[0]
+def _geometry(first: Instance, normal: NDArray[np.float64], gap: float, count: int, name: str) -> Geometry:
     assert first.orientation is not None
     assert first.spacing is not None
-    shape = (first.columns, first.rows, len(ordered))
+    shape = (first.columns, first.rows, count)
     if np.prod(shape, dtype=np.int64) > _LARGEST_VOLUME:
         raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"{name}: {shape} voxels; at most {_LARGEST_VOLUME} are read.")
     row_spacing, column_spacing = first.spacing  # between rows: along Y; between columns: along X

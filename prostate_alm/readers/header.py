@@ -262,6 +262,13 @@ def _pixels(offset: int, length: int, syntax: str, size: int) -> Pixels:
     return Pixels(offset, length, syntax)
 
 
+def data_set_offset(path: Path) -> int:
+    """Where the data set begins, after the file meta information; 0 where there is none."""
+    with path.open("rb") as stream:
+        meta = _file_meta(stream.read(_START_BYTES))
+    return meta.end if meta is not None else 0
+
+
 def _check_fragments(stream: BinaryIO, position: int) -> None:
     """Raise EOFError when the fragments of encapsulated pixels do not end with their delimiter."""
     while True:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.candidates import Candidate
+from prostate_alm.readers.dicom import DicomSeries
 from prostate_alm.readers.series_roles import RoledSeries, SeriesRole
-from prostate_alm.readers.series_selection import Candidate, Chosen, Selection
+from prostate_alm.readers.series_selection import Chosen, Selection
 from prostate_alm.study import Role, Series
 
 _ROLES = {SeriesRole.T2: Role.T2, SeriesRole.DWI: Role.DWI, SeriesRole.ADC: Role.ADC}
@@ -71,35 +73,39 @@ def _series(candidate: Candidate, role: Role) -> list[Series]:
 
 def describe_selection(selection: Selection, skipped_files: int) -> Inspection:
     """Put a selection into words."""
-    notes: dict[str, tuple[bool, str]] = {}
+    notes: dict[DicomSeries, tuple[bool, str]] = {}
     for chosen in selection.chosen.values():
         for one in chosen.candidate.members:
-            notes[one.first.series] = (True, f"chosen: {chosen.why}")
+            notes[one] = (True, f"chosen: {chosen.why}")
         for candidate, why in chosen.runners_up:
             for one in candidate.members:
-                notes[one.first.series] = (False, _sentence(candidate, why))
+                notes[one] = (False, _sentence(candidate, why))
     found = tuple(_found(one, notes) for one in selection.found)
-    complete = selection.refusal is None
     return Inspection(
         found,
         chosen_series(selection.chosen),
-        tuple(
-            row
-            for row, one in zip(found, selection.found, strict=True)
-            if one.series.first.series in notes and not row.chosen
-        ),
-        (Reason.ADC_COMPUTED,) if complete and SeriesRole.ADC not in selection.chosen else (),
+        tuple(row for row, one in zip(found, selection.found, strict=True) if one.series in notes and not row.chosen),
+        _flags(selection),
         skipped_files,
         selection.refusal,
     )
+
+
+def _flags(selection: Selection) -> tuple[Reason, ...]:
+    """What to note of a study; nothing of a refused one."""
+    if selection.refusal is not None:
+        return ()
+    computed = (Reason.ADC_COMPUTED,) if SeriesRole.ADC not in selection.chosen else ()
+    named = (Reason.SERIES_NAMED_BY_HAND,) if selection.named_by_hand else ()
+    return computed + named
 
 
 def _sentence(candidate: Candidate, why: str) -> str:
     return why if candidate.defect is None else f"{why} ({candidate.defect.reason})"
 
 
-def _found(one: RoledSeries, notes: Mapping[str, tuple[bool, str]]) -> FoundSeries:
-    chosen, note = notes.get(one.series.first.series, (False, ""))
+def _found(one: RoledSeries, notes: Mapping[DicomSeries, tuple[bool, str]]) -> FoundSeries:
+    chosen, note = notes.get(one.series, (False, ""))
     why = f"{one.why}; {note}" if note else one.why
     return FoundSeries(one.series.number, one.series.description, one.role, why, len(one.series.instances), chosen)
 

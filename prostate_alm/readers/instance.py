@@ -34,7 +34,8 @@ _KEYWORDS = [
     *("RescaleSlope", "RescaleIntercept"),
 ]
 _TAGS = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS}
-HEADER_TAGS = frozenset({*_TAGS.values(), *B_VALUE_TAGS})
+_PHILIPS_EPI_FACTOR = 0x2001_1013
+HEADER_TAGS = frozenset({*_TAGS.values(), *B_VALUE_TAGS, _PHILIPS_EPI_FACTOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
         number=None if series_number is None else int(series_number),
         description=clean_text(_text(values, "SeriesDescription")),
         image_type=tuple(part.upper() for part in _parts(values, "ImageType")),
-        sequences=tuple(part.upper() for part in _parts(values, "ScanningSequence")),
+        sequences=_sequences(values),
         sequence_name=_text(values, "SequenceName"),
         frames=int(_number(values, "NumberOfFrames") or 1),
         rows=int(_number(values, "Rows") or 0),
@@ -251,6 +252,16 @@ def _orientation(values: Values) -> Matrix | None:
 def _spacing(values: Values) -> tuple[float, float] | None:
     numbers = _numbers(values, "PixelSpacing", 2)
     return (numbers[0], numbers[1]) if numbers and min(numbers) > 0 else None
+
+
+def _sequences(values: Values) -> tuple[str, ...]:
+    """ScanningSequence, with EP where only other elements tell that it is echo-planar (enhanced, Philips)."""
+    sequences = [part.upper() for part in _parts(values, "ScanningSequence")]
+    factor = values.get(_PHILIPS_EPI_FACTOR)
+    planar = isinstance(factor, (int, float)) and factor > 1
+    if planar or _text(values, "EchoPlanarPulseSequence").upper() == "YES":
+        sequences.append("EP")
+    return tuple(sequences)
 
 
 def _encoding(values: Values) -> Encoding:

@@ -40,7 +40,7 @@ def read_frames(header: Header) -> list[Instance]:
     Raises:
         EOFError: it does not describe as many frames as it says it has.
     """
-    tags: list[int | str] = [*sorted(HEADER_TAGS), _SHARED, _PER_FRAME]
+    tags: list[int | str] = [*sorted(HEADER_TAGS), "ContrastBolusAgentSequence", _SHARED, _PER_FRAME]
     dataset = dcmread(header.path, specific_tags=tags, stop_before_pixels=True)  # pyright: ignore[reportArgumentType]
     per_frame = dataset.get(_PER_FRAME) or []
     number = int(dataset.get("NumberOfFrames") or 0)
@@ -58,20 +58,13 @@ def read_frames(header: Header) -> list[Instance]:
 
 def _whole(dataset: Dataset) -> dict[int, Any]:
     """What holds for every frame and stands elsewhere in classic images."""
-    values: dict[int, Any] = {}
-    if str(dataset.get("EchoPlanarPulseSequence", "")).upper() == "YES":
-        values[int(Tag("ScanningSequence"))] = "EP"
-    if dataset.get("ContrastBolusAgentSequence"):
-        values[int(Tag("ContrastBolusAgent"))] = "named"
-    return values
+    return {int(Tag("ContrastBolusAgent")): "named"} if dataset.get("ContrastBolusAgentSequence") else {}
 
 
 def _own(frame: dict[int, Any], index: int) -> dict[int, Any]:
-    """An instance UID for each frame, and a series of their own for maps that lie beside diffusion in one object."""
-    uid, series = int(Tag("SOPInstanceUID")), int(Tag("SeriesInstanceUID"))
-    kinds = frame.get(int(Tag("ImageType")), ())
-    maps = sorted({"ADC", "FA", "EXP"} & {str(kind).upper() for kind in kinds})
-    return {uid: f"{frame.get(uid, '')}#{index:05d}", series: "#".join([str(frame.get(series, "")), *maps])}
+    """An instance UID for each frame."""
+    uid = int(Tag("SOPInstanceUID"))
+    return {uid: f"{frame.get(uid, '')}#{index:05d}"}
 
 
 def _group_values(group: Dataset) -> dict[int, Any]:

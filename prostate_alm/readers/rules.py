@@ -17,8 +17,9 @@ class RoleRules:
     """What makes a series an ADC map, a calculated b-value, diffusion or axial T2; patterns match upper case."""
 
     adc_description: str = r"(^|[^A-Z])D?ADC([^A-Z]|$)|APPARENT DIFFUSION"
+    map_kinds: frozenset[str] = frozenset({"ADC", "FA", "EXP", "EADC"})  # told apart within one series
     map_types: tuple[str, ...] = ("FA", "EXP", "EADC", "TENSOR")
-    map_description: str = r"(?<![A-Z])(FA|COLFA|EADC|EXP(ONENTIAL)?|TENSOR)(?![A-Z])"
+    map_description: str = r"(?<![A-Z])(FA|COLFA|EADC|EXP(ONENTIAL)?|TENSOR)(?![A-Z])|ANISOTROPY"
     calculated_types: tuple[str, ...] = ("CALC_BVAL",)  # beginnings
     calculated_description: str = r"CALC_?BVAL|SYNTHETIC|CALCULATED|(?<![A-Z])[SC]B\d{3,4}"  # Philips: sB1400
     calculated_sequence: str = r"ep_b\d+_\d+"
@@ -36,6 +37,7 @@ class ChoiceRules:
     """Between candidates of one role, the first rule that tells them apart decides; names as in reports."""
 
     t2: tuple[str, ...] = (
+        "in the frame of reference of the DWI",
         "covers the DWI",
         "the smallest in-plane spacing",
         "complete",
@@ -60,8 +62,10 @@ class GeometryRules:
     same_direction: float = 0.9999  # smallest cosine between slices of one stack: 0.8°
     same_position: float = 0.1  # mm: images closer than this lie at one position
     gap_tolerance: float = 0.15  # of the median gap
-    in_line: float = 0.5  # mm a slice may lie beside the normal through the first one
-    spacing_tolerance: float = 1e-3  # mm
+    in_line: float = 0.1  # mm a slice may lie beside the normal through the middle of all
+    same_corner: float = 0.1  # mm between the far corners of two slices that have one spacing and orientation
+    location_agrees: float = 0.02  # mm: SliceLocation measures the position when most images agree to this
+    spacing_tolerance: float = 1e-3  # mm, between series
 
 
 ROLES = RoleRules()
@@ -73,4 +77,4 @@ GEOMETRY = GeometryRules()
 def rules_sha256() -> str:
     """The hash of every rule, for results to carry."""
     rules = {"version": RULES_VERSION, "roles": asdict(ROLES), "choice": asdict(CHOICE), "geometry": asdict(GEOMETRY)}
-    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rules, sort_keys=True, default=sorted).encode()).hexdigest()

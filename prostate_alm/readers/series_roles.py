@@ -15,18 +15,14 @@ import numpy as np
 from prostate_alm.readers.dicom import DicomSeries
 from prostate_alm.readers.geometry import normal_of
 from prostate_alm.readers.instance import Instance, class_name
+from prostate_alm.readers.rules import ROLES
 
-_ADC = re.compile(r"(^|[^A-Z])D?ADC([^A-Z]|$)|APPARENT DIFFUSION")
-_FA_OR_EXPONENTIAL = re.compile(r"(?<![A-Z])(FA|EADC|EXP(ONENTIAL)?)(?![A-Z])")
-_CALCULATED = re.compile(r"CALC_?BVAL|SYNTHETIC|CALCULATED|(?<![A-Z])[SC]B\d{3,4}")  # Philips names it sB1400
-_TWO_B_VALUES = re.compile(r"ep_b\d+_\d+")
-_DIFFUSION = re.compile(r"DWI|DIFF")
-_NOT_T2 = re.compile(r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN|TWIST|VIBE|STIR|FLAIR)")
-
-T2_ECHO_TIME_MS = 60.0
-T2_REPETITION_TIME_MS = 1000.0
-AXIAL_COSINE = 0.80  # tilts up to 42° have been seen
-T2_POSITIONS = 10
+_ADC = re.compile(ROLES.adc_description)
+_MAP = re.compile(ROLES.map_description)
+_CALCULATED = re.compile(ROLES.calculated_description)
+_TWO_B_VALUES = re.compile(ROLES.calculated_sequence)
+_DIFFUSION = re.compile(ROLES.diffusion_description)
+_NOT_T2 = re.compile(ROLES.not_t2_description)
 
 
 class SeriesRole(StrEnum):
@@ -52,6 +48,12 @@ def role_of(series: DicomSeries) -> RoledSeries:
     """Decide what a series is."""
     role, why = _no_image(series) or _map_or_diffusion(series) or _t2(series)
     return RoledSeries(series, role, why)
+
+
+def is_axial(series: DicomSeries) -> bool:
+    """Whether most of its images are axial and lie at as many positions as a T2 has at least."""
+    axial, positions = _axial_positions(series.instances)
+    return axial * 2 >= len(series.instances) and positions >= ROLES.t2_positions
 
 
 def acquired(instances: Sequence[Instance]) -> list[Instance]:
@@ -82,8 +84,9 @@ def _map_or_diffusion(series: DicomSeries) -> tuple[SeriesRole, str] | None:
     first, name = series.first, series.description.upper()
     values = b_values_of(series.instances)
     diffusion = _is_diffusion(series)
-    if {"FA", "EXP", "EADC"} & set(first.image_type) or (diffusion and _FA_OR_EXPONENTIAL.search(name)):
-        return SeriesRole.OTHER, "an anisotropy or exponential map"
+    computed = diffusion or "EP" in first.sequences or "DERIVED" in first.image_type
+    if set(ROLES.map_types) & set(first.image_type) or (computed and _MAP.search(name)):
+        return SeriesRole.OTHER, "an anisotropy, tensor or exponential map"
     if "ADC" in first.image_type:
         return SeriesRole.ADC, "ImageType holds ADC"
     if _ADC.search(name):
@@ -104,7 +107,7 @@ def _listed(values: Sequence[float]) -> str:
 def _is_diffusion(series: DicomSeries) -> bool:
     first = series.first
     return (
-        bool({"DIFFUSION", "TRACEW"} & set(first.image_type))
+        bool(set(ROLES.diffusion_types) & set(first.image_type))
         or any(one.b_value is not None and one.b_value.value > 0 for one in series.instances)
         or ("EP" in first.sequences and _DIFFUSION.search(series.description.upper()) is not None)
     )
@@ -113,7 +116,7 @@ def _is_diffusion(series: DicomSeries) -> bool:
 def _is_calculated(instance: Instance) -> bool:
     types = set(instance.image_type)
     return (
-        any(part.startswith("CALC_BVAL") for part in types)
+        any(part.startswith(ROLES.calculated_types) for part in types)
         or _CALCULATED.search(instance.description.upper()) is not None
         or ("TRACEW" in types and _TWO_B_VALUES.search(instance.sequence_name) is not None)
     )
@@ -125,8 +128,8 @@ def _t2(series: DicomSeries) -> tuple[SeriesRole, str]:
     problem = _no_t2_contrast(series) or _no_single_volume(series.instances)
     if problem is None and axial * 2 < len(series.instances):
         problem = "not axial"
-    if problem is None and positions < T2_POSITIONS:
-        problem = f"{positions} axial slices, T2 has at least {T2_POSITIONS}"
+    if problem is None and positions < ROLES.t2_positions:
+        problem = f"{positions} axial slices, T2 has at least {ROLES.t2_positions}"
     if problem is not None:
         return SeriesRole.OTHER, problem
     echo, repetition = _time("echo", first.echo_time), _time("repetition", first.repetition_time)
@@ -138,10 +141,12 @@ def _no_t2_contrast(series: DicomSeries) -> str | None:
     named = _NOT_T2.search(series.description.upper())
     if named:
         return f"the description says {named[1]}"
-    if echo is None or echo < T2_ECHO_TIME_MS:
-        return f"{_time('echo', echo)}, T2 has at least {T2_ECHO_TIME_MS:g}"
-    if repetition is None or repetition <= T2_REPETITION_TIME_MS:
-        return f"{_time('repetition', repetition)}, T2 has more than {T2_REPETITION_TIME_MS:g}"
+    if "EP" in series.first.sequences:
+        return "echo-planar, and neither diffusion nor a map"
+    if echo is None or echo < ROLES.t2_echo_time:
+        return f"{_time('echo', echo)}, T2 has at least {ROLES.t2_echo_time:g}"
+    if repetition is None or repetition <= ROLES.t2_repetition_time:
+        return f"{_time('repetition', repetition)}, T2 has more than {ROLES.t2_repetition_time:g}"
     return None
 
 
@@ -166,6 +171,6 @@ def _axial_positions(instances: Sequence[Instance]) -> tuple[int, int]:
             unknown += 1  # stays a candidate, and is refused for its geometry
             continue
         normal = normal_of(instance.orientation)
-        if abs(normal[2]) >= AXIAL_COSINE:
+        if abs(normal[2]) >= ROLES.axial_cosine:
             positions.append(float(normal @ instance.position))
     return len(positions) + unknown, len(np.unique(np.round(positions, 1))) + unknown

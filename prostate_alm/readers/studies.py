@@ -1,10 +1,20 @@
 """Find the studies in a tree where several patients and examinations lie mixed, from headers alone."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+import hashlib
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
-from prostate_alm.errors import StudyRefusedError
-from prostate_alm.readers.archive import Limits
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.archive import Limits, SourceFile, open_input
+from prostate_alm.readers.boundary import refusing
+from prostate_alm.readers.dicom import Scan, read_files, scan_of
+from prostate_alm.readers.instance import Instance
+
+_TREE = Limits(files=1_000_000, total_bytes=1 << 42)
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +28,7 @@ class FoundStudy:
         series: number of series.
         folders: relative folders its files lie in; they may hold a patient's name, so keep them out of outputs.
         refusal: why it can't be read, where that shows already.
+        source: the zip it lies in; None for plain files.
     """
 
     key: str
@@ -26,17 +37,136 @@ class FoundStudy:
     series: int
     folders: tuple[str, ...] = field(default=(), repr=False)
     refusal: StudyRefusedError | None = None
+    source: Path | None = field(default=None, repr=False)
+    _study: str = field(default="", repr=False)
+    _instances: tuple[Instance, ...] = field(default=(), repr=False)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from: its zip, or its plain files; keep their names out of outputs."""
+        return (self.source,) if self.source else tuple(sorted({one.path for one in self._instances}))
+
+    @contextmanager
+    def scan(self, limits: Limits) -> Iterator[Scan]:
+        """Its series; the files of one in a zip live as long as the context.
+
+        Raises:
+            StudyRefusedError: what `find_studies` found wrong with it, or more than `limits`.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        if self.source is None:
+            if len(self.files) > limits.files:
+                raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"the study has more than {limits.files} files.")
+            yield scan_of(self._instances)
+            return
+        with open_input(self.source, limits) as files:
+            images = [images for _, images in read_files(files)]
+            yield scan_of(
+                [one for some in images if isinstance(some, list) for one in some if one.study == self._study]
+            )
 
 
 def find_studies(root: Path | str, *, salt: str, limits: Limits | None = None) -> list[FoundStudy]:
     """Group every DICOM file below `root`, in zips too, by patient and study; headers only.
 
+    A file that claims to be DICOM and can't be read could be a slice of any study near it: it refuses those that have
+    a file in its folder, or else below the nearest folder above it.
+
     Args:
-        root: a folder.
+        root: a folder, or one zip.
         salt: makes the keys unguessable; the same salt, kept with the cohort, gives the same keys again.
-        limits: files and bytes of the whole tree; None allows a million files.
+        limits: files and bytes of the whole tree, and of each zip expanded; None allows a million files.
+
+    Returns:
+        The studies in the order of their keys.
 
     Raises:
-        StudyRefusedError: `root` is no folder, holds nothing, or no DICOM.
+        StudyRefusedError: `root` is not there, holds nothing, or no DICOM.
     """
-    raise NotImplementedError
+    root = Path(root)
+    with refusing():
+        zips, found = [root] if root.is_file() else [], []
+        if not zips:
+            with open_input(root, limits or _TREE) as files:
+                zips = [file.path for file in files if _is_zip(file)]
+                found = _studies_of([file for file in files if file.path not in set(zips)], salt)
+        for path in zips:
+            with open_input(path, limits or _TREE) as files:
+                found += [_in_zip(one, path) for one in _studies_of(files, salt)]
+    if not found:
+        raise StudyRefusedError(Reason.INPUT_UNREADABLE, "no file of the tree is DICOM; give the folder of the export.")
+    return sorted(_refuse_scattered(found), key=lambda one: one.key)
+
+
+def _is_zip(file: SourceFile) -> bool:
+    return file.base_name.endswith(".zip") and zipfile.is_zipfile(file.path)
+
+
+def _in_zip(study: FoundStudy, path: Path) -> FoundStudy:
+    return replace(study, source=path, folders=(), _instances=())
+
+
+def _studies_of(files: Sequence[SourceFile], salt: str) -> list[FoundStudy]:
+    groups: defaultdict[str, list[Instance]] = defaultdict(list)
+    folders: defaultdict[str, set[PurePosixPath]] = defaultdict(set)
+    broken: list[tuple[PurePosixPath, StudyRefusedError]] = []
+    for file, images in read_files(files):
+        folder = PurePosixPath(file.name).parent
+        if isinstance(images, StudyRefusedError):
+            broken.append((folder, images))
+            continue
+        for image in images:
+            groups[image.study].append(image)
+            folders[image.study].add(folder)
+    refused = _refused_by_neighbours(folders, broken)
+    return [_found(images, folders[study], refused.get(study), salt) for study, images in groups.items()]
+
+
+def _found(
+    images: Sequence[Instance], folders: set[PurePosixPath], refusal: StudyRefusedError | None, salt: str
+) -> FoundStudy:
+    first = images[0]
+    return FoundStudy(
+        key=_salted(salt, "study", first.study),
+        patient=_salted(salt, "patient", first.patient_id or first.patient_name or first.study),
+        images=len(images),
+        series=len({image.series for image in images}),
+        folders=tuple(sorted(str(folder) for folder in folders)),
+        refusal=refusal,
+        _study=first.study,
+        _instances=tuple(images),
+    )
+
+
+def _salted(salt: str, kind: str, name: str) -> str:
+    return hashlib.sha256(f"{salt}\0{kind}\0{name}".encode()).hexdigest()[:12]
+
+
+def _refused_by_neighbours(
+    folders: dict[str, set[PurePosixPath]], broken: Sequence[tuple[PurePosixPath, StudyRefusedError]]
+) -> dict[str, StudyRefusedError]:
+    """The studies that an unreadable file could belong to."""
+    refused: dict[str, StudyRefusedError] = {}
+    for folder, error in broken:
+        near = [study for study, theirs in folders.items() if folder in theirs]
+        for above in (folder, *folder.parents):
+            if near:
+                break
+            near = [study for study, theirs in folders.items() if any(one.is_relative_to(above) for one in theirs)]
+        refused.update(dict.fromkeys(near, error))
+    return refused
+
+
+def _refuse_scattered(found: Sequence[FoundStudy]) -> list[FoundStudy]:
+    """A study of which parts lie in several zips, or in a zip and beside it, is refused: none of them may be whole."""
+    counts: defaultdict[str, int] = defaultdict(int)
+    for one in found:
+        counts[one.key] += 1
+    error = StudyRefusedError(
+        Reason.SERIES_AMBIGUOUS, "the study lies in several places of the tree, zips or folders; put it into one."
+    )
+    unique: dict[str, FoundStudy] = {}
+    for one in found:
+        unique.setdefault(one.key, replace(one, refusal=error) if counts[one.key] > 1 else one)
+    return list(unique.values())

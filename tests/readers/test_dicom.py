@@ -1,5 +1,6 @@
 """What a file may claim, and what is never skipped or said."""
 
+import copy
 import logging
 import random
 import warnings
@@ -62,6 +63,42 @@ def test_what_may_be_a_lost_slice_is_refused_not_skipped(build, write, content, 
     folder = write(build.study())
     (folder / name).write_bytes(content)
     assert refusal(folder).reason is Reason.INPUT_UNREADABLE
+
+
+def test_one_damaged_letter_of_the_magic_word_loses_no_slice(build, write):
+    folder = write(build.study())
+    (folder / "0011.dcm").rename(folder / "IM0011")
+    content = bytearray((folder / "IM0011").read_bytes())
+    content[130] ^= 1
+    (folder / "IM0011").write_bytes(content)
+    assert refusal(folder).reason is Reason.INPUT_UNREADABLE
+
+
+def test_copies_of_a_file_are_read_once(build, write, tmp_path):
+    folder = write(build.study())
+    key = read_study(folder).key
+    for path in list(folder.iterdir())[::3]:
+        (folder / "copies").mkdir(exist_ok=True)
+        (folder / "copies" / path.name).write_bytes(path.read_bytes())
+    assert read_study(folder).key == key
+
+
+def test_a_copy_whose_preamble_alone_differs_is_one(build, write):
+    folder = write(build.study())
+    content = (folder / "0003.dcm").read_bytes()
+    (folder / "again.dcm").write_bytes(b"II*" + content[3:])
+    assert read_study(folder).t2.geometry.shape[2] == 12
+
+
+@pytest.mark.parametrize("where", ["pixels", "position"])
+def test_two_images_of_one_uid_that_differ_are_refused(build, write, where):
+    images = build.study()
+    twin = copy.deepcopy(images[3])
+    if where == "pixels":
+        twin.PixelData = b"\1" + twin.PixelData[1:]
+    else:
+        twin.ImagePositionPatient = [-12.0, -9.0, 23.2]
+    assert refusal(write([*images, twin])).reason is Reason.SLICE_DUPLICATE
 
 
 def test_a_text_that_is_named_as_an_image_is_refused(build, write):

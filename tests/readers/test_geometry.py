@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from pydicom.uid import generate_uid
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers import read_study
@@ -145,9 +146,11 @@ def test_a_doubled_slice_is_refused(build, write):
     assert "2 images lie at z = -9.2 mm" in str(error)
 
 
-def test_the_same_file_twice_is_refused_in_a_diffusion_series_too(build, write):
-    images = build.dwi()
-    error = refusal(write([*build.t2(), *images, *images, *build.adc()]))
+def test_the_same_images_twice_under_new_uids_are_refused_in_the_t2(build, write):
+    images, twins = build.t2(), build.t2()
+    for twin in twins:
+        twin.SeriesInstanceUID = images[0].SeriesInstanceUID
+    error = refusal(write([*images, *twins, *build.dwi(), *build.adc()]))
     assert error.reason is Reason.SLICE_DUPLICATE
 
 
@@ -162,7 +165,6 @@ def test_mixed_orientations_are_refused(build, write, orientation):
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [
-        ("PixelSpacing", [0.7, 0.5]),
         ("ImagePositionPatient", None),
         ("ImageOrientationPatient", None),
         ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
@@ -179,6 +181,59 @@ def test_an_image_of_another_or_no_geometry_is_refused(build, write, keyword, va
         setattr(images[4], keyword, value)
     error = refusal(write([*images, *build.dwi(), *build.adc()]))
     assert error.reason is Reason.GEOMETRY_INVALID
+
+
+@pytest.mark.parametrize("spacing", [[0.7, 0.5], [0.6, 0.51], [0.612, 0.5]])
+def test_mixed_pixel_spacing_is_refused(build, write, spacing):
+    images = build.t2()
+    images[4].PixelSpacing = spacing
+    assert refusal(write([*images, *build.dwi(), *build.adc()])).reason is Reason.SPACING_MIXED
+
+
+def test_an_orientation_that_moves_no_corner_is_accepted(build, write):
+    images = build.t2()
+    images[4].ImageOrientationPatient = [0.999999995, 0.0001, 0, -0.0001, 0.999999995, 0]
+    assert read_study(write([*images, *build.dwi(), *build.adc()])).t2.geometry.shape[2] == 12
+
+
+def test_a_slice_beside_the_stack_is_refused_whichever_it_is(build, write):
+    images = build.t2()
+    images[0].ImagePositionPatient = [-12.0, -8.8, -20.0]  # 0.2 mm: it would move the whole volume
+    assert refusal(write([*images, *build.dwi(), *build.adc()])).reason is Reason.GEOMETRY_INVALID
+
+
+def test_b_values_that_lie_beside_each_other_are_refused(build, write):
+    images = [*build.dwi((50,)), *build.dwi((800,), origin=(-12.0, -8.0, -20.0))]
+    for image in images:
+        image.SeriesInstanceUID = images[0].SeriesInstanceUID
+    assert refusal(write([*build.t2(), *images, *build.adc()])).reason is Reason.GEOMETRY_INVALID
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_position_that_contradicts_its_slice_location_is_refused(build, tmp_path, sign):
+    images = build.study()
+    for index, image in enumerate(images):
+        image.SliceLocation = sign * (100 + 3.6 * (index % 12))
+    assert read_study(build.write(images, tmp_path / "agrees")).t2.geometry.shape[2] == 12
+    images[4].ImagePositionPatient = [-12.0, -9.0, -20.0 + 4 * 3.6 + 0.2]  # within the tolerance of a gap
+    error = refusal(build.write(images, tmp_path / "contradicts"))
+    assert error.reason is Reason.GEOMETRY_INVALID
+    assert "slice location" in str(error)
+
+
+def test_a_slice_location_that_measures_something_else_says_nothing(build, write):
+    images = build.study()
+    for index, image in enumerate(images):
+        image.SliceLocation = (index % 12) ** 2
+    assert read_study(write(images)).t2.geometry.shape[2] == 12
+
+
+def test_an_edge_slice_that_lost_its_series_is_refused(build, write):
+    images = build.t2()
+    images[-1].SeriesInstanceUID = generate_uid()
+    error = refusal(write([*images, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.SLICE_MISSING
+    assert "two series" in str(error)
 
 
 def test_an_image_of_another_size_is_refused(build, write):
