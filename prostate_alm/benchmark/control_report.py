@@ -87,8 +87,8 @@ def write_control(outcomes: Mapping[str, Outcome], folder: Path, caption: Captio
         interval_figure(
             differences,
             folder / "control.png",
-            quantity=f"{_title(METRICS[0])}, single members",
-            reference="its reference",
+            quantity=_title(METRICS[0]),
+            reference="reference",
             better="lower",
         )
     path = folder / "control.md"
