@@ -40,11 +40,11 @@ def read_nifti_study(
     Raises:
         StudyRefusedError: a file that can't be read, a geometry that is not stated, or b-values that do not fit.
     """
-    t2_volume = _single(t2, "t2")
-    volumes = _read(dwi, "dwi")
-    by_b = _by_b_value(volumes, [float(b) for b in b_values])
+    t2_volume = read_nifti_volume(t2, "t2")
+    volumes = read_nifti_volumes(dwi, "dwi")
+    by_b = volumes_by_b_value(volumes, [float(b) for b in b_values])
     flags = () if adc is not None else (Reason.ADC_COMPUTED,)
-    adc_volume = fit_adc(by_b) if adc is None else _single(adc, "adc")
+    adc_volume = fit_adc(by_b) if adc is None else read_nifti_volume(adc, "adc")
     series = [Series(Role.T2, None, "t2"), Series(Role.DWI, None, "dwi", tuple(sorted(by_b)))]
     if adc is not None:
         series.append(Series(Role.ADC, None, "adc"))
@@ -110,7 +110,12 @@ class LoadStudy:
         return {**entry, "study": study}
 
 
-def _by_b_value(volumes: Sequence[Volume], b_values: Sequence[float]) -> dict[float, Volume]:
+def volumes_by_b_value(volumes: Sequence[Volume], b_values: Sequence[float]) -> dict[float, Volume]:
+    """Volumes by their b-values.
+
+    Raises:
+        StudyRefusedError: not one distinct b-value for each volume, or none above 0.
+    """
     usable = all(math.isfinite(b) and b >= 0 for b in b_values)
     if not usable or not len(set(b_values)) == len(b_values) == len(volumes):
         raise StudyRefusedError(
@@ -122,8 +127,13 @@ def _by_b_value(volumes: Sequence[Volume], b_values: Sequence[float]) -> dict[fl
     return dict(zip(b_values, volumes, strict=True))
 
 
-def _single(path: Path, role: str) -> Volume:
-    volumes = _read(path, role)
+def read_nifti_volume(path: Path, role: str) -> Volume:
+    """The one volume of a file.
+
+    Raises:
+        StudyRefusedError: as `read_nifti_volumes`, or it holds several.
+    """
+    volumes = read_nifti_volumes(path, role)
     if len(volumes) != 1:
         raise StudyRefusedError(
             Reason.GEOMETRY_INVALID, f"`{role}` has {len(volumes)} volumes in one file; one is expected."
@@ -131,17 +141,35 @@ def _single(path: Path, role: str) -> Volume:
     return volumes[0]
 
 
-def _read(path: Path, role: str) -> list[Volume]:
-    """Every volume of a file, on its grid in LPS."""
+def read_nifti_volumes(path: Path, role: str) -> list[Volume]:
+    """Every volume of a file, on its grid in LPS.
+
+    Raises:
+        StudyRefusedError: the file can't be read, is too large, or does not state its geometry.
+    """
     image = _open(path, role)
+    geometry, volumes = _grid(image, role)
+    data = _voxels(image, role).reshape(*geometry.shape, volumes)
+    return [Volume(data[..., index], geometry) for index in range(volumes)]
+
+
+def read_nifti_grid(path: Path, role: str) -> tuple[Geometry, int]:
+    """The grid of a file and how many volumes lie on it, from its header alone.
+
+    Raises:
+        StudyRefusedError: as `read_nifti_volumes`.
+    """
+    return _grid(_open(path, role), role)
+
+
+def _grid(image: Nifti1Image, role: str) -> tuple[Geometry, int]:
     shape = image.shape
     if len(shape) not in (3, 4) or min(shape[:2]) < 2 or shape[2] < 2 or (len(shape) == 4 and shape[3] < 1):
         raise StudyRefusedError(Reason.GEOMETRY_INVALID, f"`{role}` has shape {shape}; a volume of slices is expected.")
-    if math.prod(shape[:3]) > _LARGEST or (len(shape) == 4 and shape[3] > _LARGEST_B_VALUES):
+    volumes = shape[3] if len(shape) == 4 else 1
+    if math.prod(shape[:3]) > _LARGEST or volumes > _LARGEST_B_VALUES:
         raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"`{role}` has shape {shape}; it is larger than any study.")
-    geometry = Geometry((shape[0], shape[1], shape[2]), _affine(image, role))
-    data = _voxels(image, role).reshape(*shape[:3], -1)
-    return [Volume(data[..., index], geometry) for index in range(data.shape[3])]
+    return Geometry((shape[0], shape[1], shape[2]), _affine(image, role)), volumes
 
 
 def _open(path: Path, role: str) -> Nifti1Image:

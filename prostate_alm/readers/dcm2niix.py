@@ -1,0 +1,335 @@
+"""NIfTI as dcm2niix writes it: 4-D diffusion with ``.bval``, an ADC map with a ``.bval`` that means nothing, ``.json``.
+
+A file's role is told by its sidecar (ImageType, echo time, description) where there is one, by its name otherwise, and
+by its grid. The rules are those of DICOM series as far as NIfTI keeps what they need; a tie is refused. Messages
+call a file by its series number: its name may hold a patient's.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.adc import fit_adc
+from prostate_alm.readers.archive import SourceFile
+from prostate_alm.readers.inspection import FoundSeries, Inspection
+from prostate_alm.readers.instance import clean_text
+from prostate_alm.readers.nifti import (
+    read_b_value_file,
+    read_nifti_grid,
+    read_nifti_volume,
+    read_nifti_volumes,
+    volumes_by_b_value,
+)
+from prostate_alm.readers.rules import CHOICE, ROLES
+from prostate_alm.readers.series_choice import SeriesChoice
+from prostate_alm.readers.series_roles import SeriesRole
+from prostate_alm.readers.volume import content_key
+from prostate_alm.study import Acquisition, Geometry, Role, Series, Study, Volume
+
+_NUMBER = re.compile(r"(?:^|_)(\d{1,6})[a-z]?(?:_[A-Za-z]\w*)?$")
+_T2_NAME = re.compile(r"(?<![A-Z0-9])T2")
+_SIDECAR_BYTES = 2**20
+_STUDY_ROLES = {SeriesRole.T2: Role.T2, SeriesRole.DWI: Role.DWI, SeriesRole.ADC: Role.ADC}
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """One NIfTI file and what stands beside it."""
+
+    path: Path = field(repr=False)
+    stem: str = field(repr=False)
+    sidecar: Mapping[str, Any] = field(repr=False)
+    b_values: tuple[float, ...]
+    geometry: Geometry
+    volumes: int
+    role: SeriesRole = SeriesRole.OTHER
+    why: str = ""
+
+    @property
+    def number(self) -> int | None:
+        """The series number, of the sidecar or at the end of the name."""
+        stated = self.sidecar.get("SeriesNumber")
+        named = _NUMBER.search(self.stem)
+        return stated if isinstance(stated, int) else int(named[1]) if named else None
+
+    @property
+    def description(self) -> str:
+        """The sidecar's description; empty without one, for the name may hold a patient's."""
+        return clean_text(str(self.sidecar.get("SeriesDescription", "")))
+
+    @property
+    def label(self) -> str:
+        """How messages speak of it."""
+        return "a file without series number" if self.number is None else f"series {self.number}"
+
+    @property
+    def text(self) -> str:
+        """What the rules look for words in, upper case."""
+        return f"{self.description} {self.stem}".upper()
+
+    @property
+    def image_type(self) -> tuple[str, ...]:
+        """ImageType of the sidecar, upper case."""
+        stated = self.sidecar.get("ImageType")
+        return tuple(str(part).upper() for part in stated) if isinstance(stated, list) else ()
+
+
+def examine(files: Sequence[SourceFile], series: SeriesChoice, *, load: bool) -> tuple[Inspection, Study | None]:
+    """Choose one T2, one DWI and one ADC among the NIfTI files, and read them unless `load` is False."""
+    found: list[_File] = []
+    try:
+        found = [_with_role(one) for one in _described(files)]
+        chosen = _choose(found, series)
+        study = _load(chosen, series) if load else None
+    except StudyRefusedError as error:
+        return _inspection(found, {}, series, files, error), None
+    return _inspection(found, chosen, series, files, None), study
+
+
+def _described(files: Sequence[SourceFile]) -> list[_File]:
+    """Every NIfTI file with its sidecars, by series number and name."""
+    beside = {_stem(file): file.path for file in files if file.base_name.endswith((".bval", ".json"))}
+    described: list[_File] = []
+    for file in files:
+        if not file.base_name.endswith((".nii", ".nii.gz")) or file.base_name.startswith("."):
+            continue
+        stem, _ = _stem(file)
+        geometry, volumes = read_nifti_grid(file.path, "a NIfTI file")
+        b_value_file = beside.get((stem, ".bval"))
+        described.append(
+            _File(
+                file.path,
+                PurePosixPath(stem).name,
+                _sidecar(beside.get((stem, ".json"))),
+                tuple(read_b_value_file(b_value_file)) if b_value_file else (),
+                geometry,
+                volumes,
+            )
+        )
+    return sorted(described, key=lambda one: (math.inf if one.number is None else one.number, one.stem))
+
+
+def _stem(file: SourceFile) -> tuple[str, str]:
+    """The name without its ending, and the ending of a sidecar."""
+    name = file.name
+    for ending in (".nii.gz", ".nii", ".bval", ".json"):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)], ending
+    return name, ""
+
+
+def _sidecar(path: Path | None) -> dict[str, Any]:
+    if path is None or path.stat().st_size > _SIDECAR_BYTES:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _with_role(one: _File) -> _File:
+    """Decide a file's role: maps before b-values, for maps carry a ``.bval`` too."""
+    role, why = _role(one)
+    return replace(one, role=role, why=why)
+
+
+def _role(one: _File) -> tuple[SeriesRole, str]:
+    if "ADC" in one.image_type or re.search(ROLES.adc_description, one.text):
+        return SeriesRole.ADC, "the sidecar or name says ADC"
+    if set(one.image_type) & set(ROLES.map_types) or re.search(ROLES.map_description, one.text):
+        return SeriesRole.OTHER, "a map computed from diffusion"
+    calculated = any(part.startswith(ROLES.calculated_types) for part in one.image_type)
+    if calculated or re.search(ROLES.calculated_description, one.text):
+        return SeriesRole.CALCULATED_B, "the sidecar or name says calculated"
+    if one.b_values:
+        return SeriesRole.DWI, f"b {', '.join(f'{b:g}' for b in sorted(set(one.b_values)))}"
+    problem = _no_t2(one)
+    return (SeriesRole.OTHER, problem) if problem else (SeriesRole.T2, "axial T2 by its sidecar or name")
+
+
+def _no_t2(one: _File) -> str | None:
+    """Why a file is no axial T2 volume; None when it is."""
+    named = re.search(ROLES.not_t2_description, one.text)
+    if one.volumes != 1:
+        return f"{one.volumes} volumes without b-values"
+    if abs(one.geometry.direction[2, 2]) < ROLES.axial_cosine:
+        return "not axial"
+    if one.geometry.shape[2] < ROLES.t2_positions:
+        return f"{one.geometry.shape[2]} slices, T2 has at least {ROLES.t2_positions}"
+    if named:
+        return f"the description says {named[1]}"
+    echo, repetition = one.sidecar.get("EchoTime"), one.sidecar.get("RepetitionTime")  # seconds
+    if isinstance(echo, (int, float)) and isinstance(repetition, (int, float)):
+        weighted = echo * 1000 >= ROLES.t2_echo_time and repetition * 1000 > ROLES.t2_repetition_time
+        return None if weighted else f"echo time {echo * 1000:g} ms, repetition time {repetition * 1000:g} ms"
+    return None if _T2_NAME.search(one.text) else "neither sidecar nor name says T2"
+
+
+def _choose(found: Sequence[_File], series: SeriesChoice) -> dict[SeriesRole, list[_File]]:
+    """The files to read, by role; ADC is absent when it has to be fitted."""
+    dwi = _named(found, series, "dwi") or _choose_dwi([one for one in found if one.role is SeriesRole.DWI])
+    t2 = _named(found, series, "t2") or [
+        _only([one for one in found if one.role is SeriesRole.T2], "t2", key=lambda one: -_in_plane(one))
+    ]
+    chosen = {SeriesRole.T2: t2, SeriesRole.DWI: dwi}
+    on_grid = [one for one in found if one.role is SeriesRole.ADC and _same_grid(one, dwi[0])]
+    adc = _named(found, series, "adc") or ([_only(on_grid, "adc")] if on_grid else [])
+    if adc:
+        chosen[SeriesRole.ADC] = adc
+    elif len({b for one in dwi for b in one.b_values}) < 2:
+        raise StudyRefusedError(
+            Reason.ADC_MISSING,
+            "no ADC file lies on the grid of the DWI, whose single b-value allows no fit; add the ADC or all b-values.",
+        )
+    return chosen
+
+
+def _named(found: Sequence[_File], series: SeriesChoice, role: str) -> list[_File]:
+    """The files a person named for a role."""
+    text, numbers = getattr(series, role), series.numbers(role)
+    if text is None:
+        return []
+    named: list[_File] = []
+    for wanted in numbers or (text,):
+        fitting = [
+            one
+            for one in found
+            if one.number == wanted or str(wanted).casefold() in (one.description.casefold(), one.stem.casefold())
+        ]
+        if len(fitting) != 1:
+            reason = Reason.SERIES_AMBIGUOUS if fitting else Reason.SERIES_NOT_FOUND
+            raise StudyRefusedError(
+                reason, f"what is named as `{role}_series` fits {len(fitting)} NIfTI files; name one by its number."
+            )
+        named += fitting
+    return named
+
+
+def _choose_dwi(candidates: Sequence[_File]) -> list[_File]:
+    """One file of several b-values or, without one, the files of one b-value each that share a grid."""
+    several = [one for one in candidates if len(set(one.b_values)) > 1]
+    if several:
+        return [_only(several, "dwi", key=lambda one: max((b for b in one.b_values if _is_high(b)), default=0.0))]
+    families: list[list[_File]] = []
+    for one in candidates:
+        family = next((family for family in families if _same_grid(family[0], one)), None)
+        if family is None:
+            families.append([one])
+        else:
+            family.append(one)
+    families = [family for family in families if any(b > 0 for one in family for b in one.b_values)]
+    if not families:
+        raise StudyRefusedError(Reason.DWI_MISSING, "no NIfTI file has a `.bval` with a b-value above 0; add the DWI.")
+    if len(families) > 1:
+        raise _ambiguous([one for family in families for one in family], "dwi")
+    return families[0]
+
+
+def _is_high(b_value: float) -> bool:
+    low, high = CHOICE.high_b
+    return low <= b_value <= high
+
+
+def _only(candidates: Sequence[_File], role: str, key: Callable[[_File], float] = lambda _: 0.0) -> _File:
+    """The candidate with the largest key."""
+    if not candidates:
+        reason = {"t2": Reason.T2_MISSING, "dwi": Reason.DWI_MISSING}.get(role, Reason.ADC_MISSING)
+        raise StudyRefusedError(reason, f"none of the NIfTI files is the {role}; send the whole study.")
+    best = max(key(one) for one in candidates)
+    left = [one for one in candidates if key(one) == best]
+    if len(left) > 1:
+        raise _ambiguous(left, role)
+    return left[0]
+
+
+def _ambiguous(candidates: Sequence[_File], role: str) -> StudyRefusedError:
+    return StudyRefusedError(
+        Reason.SERIES_AMBIGUOUS,
+        f"{', '.join(one.label for one in candidates)} could each be the {role}; name one as `{role}_series`.",
+    )
+
+
+def _in_plane(one: _File) -> float:
+    return round(max(one.geometry.spacing[:2]), 3)
+
+
+def _same_grid(one: _File, other: _File) -> bool:
+    return one.geometry.is_close(other.geometry, tolerance_mm=0.1)
+
+
+def _load(chosen: Mapping[SeriesRole, Sequence[_File]], series: SeriesChoice) -> Study:
+    by_b = _read_dwi(chosen[SeriesRole.DWI])
+    t2 = read_nifti_volume(chosen[SeriesRole.T2][0].path, "t2")
+    adc = read_nifti_volume(chosen[SeriesRole.ADC][0].path, "adc") if SeriesRole.ADC in chosen else fit_adc(by_b)
+    return Study(
+        content_key([t2, *(by_b[b] for b in sorted(by_b))]),
+        t2,
+        by_b,
+        adc,
+        series=_series(chosen),
+        flags=_flags(chosen, series),
+        acquisition=_acquisition(chosen),
+    )
+
+
+def _read_dwi(files: Sequence[_File]) -> dict[float, Volume]:
+    volumes = [volume for one in files for volume in read_nifti_volumes(one.path, "dwi")]
+    if any(not _same_grid(one, files[0]) for one in files):
+        raise StudyRefusedError(
+            Reason.GEOMETRY_INVALID, "the files named as `dwi_series` do not share one grid; name those that do."
+        )
+    return volumes_by_b_value(volumes, [b for one in files for b in one.b_values])
+
+
+def _series(chosen: Mapping[SeriesRole, Sequence[_File]]) -> tuple[Series, ...]:
+    return tuple(
+        Series(
+            _STUDY_ROLES[role],
+            one.number,
+            one.description or str(_STUDY_ROLES[role]),
+            tuple(sorted(one.b_values)) if role is SeriesRole.DWI else (),
+        )
+        for role in (SeriesRole.T2, SeriesRole.DWI, SeriesRole.ADC)
+        for one in chosen.get(role, ())
+    )
+
+
+def _flags(chosen: Mapping[SeriesRole, Sequence[_File]], series: SeriesChoice) -> tuple[Reason, ...]:
+    computed = (Reason.ADC_COMPUTED,) if SeriesRole.ADC not in chosen else ()
+    return (*computed, Reason.SERIES_NAMED_BY_HAND) if series else computed
+
+
+def _acquisition(chosen: Mapping[SeriesRole, Sequence[_File]]) -> Acquisition:
+    sidecar = chosen[SeriesRole.T2][0].sidecar
+    strength = sidecar.get("MagneticFieldStrength")
+    agents = [one.sidecar.get("ContrastBolusIngredient") for files in chosen.values() for one in files if one.sidecar]
+    return Acquisition(
+        clean_text(str(sidecar.get("Manufacturer", ""))),
+        clean_text(str(sidecar.get("ManufacturersModelName", ""))),
+        float(strength) if isinstance(strength, (int, float)) else None,
+        any(agents) if agents else None,
+    )
+
+
+def _inspection(
+    found: Sequence[_File],
+    chosen: Mapping[SeriesRole, Sequence[_File]],
+    series: SeriesChoice,
+    files: Sequence[SourceFile],
+    refusal: StudyRefusedError | None,
+) -> Inspection:
+    read = {id(one) for those in chosen.values() for one in those}
+    rows = tuple(
+        FoundSeries(one.number, one.description or str(one.role), one.role, one.why, one.volumes, id(one) in read)
+        for one in found
+    )
+    runners_up = tuple(row for row in rows if read and row.role in _STUDY_ROLES and not row.chosen)
+    flags = _flags(chosen, series) if chosen else ()
+    series_read = _series(chosen) if chosen else ()
+    return Inspection(rows, series_read, runners_up, flags, len(files) - len(found), refusal)

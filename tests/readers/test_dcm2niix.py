@@ -1,0 +1,141 @@
+"""NIfTI as dcm2niix writes it: roles by sidecar, name and grid; a tie is refused, a hand's choice is taken."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.nifti1 import Nifti1Image
+
+from prostate_alm.errors import Reason
+from prostate_alm.readers.archive import SourceFile
+from prostate_alm.readers.image_files import examine_image_files
+from prostate_alm.readers.inspection import Inspection
+from prostate_alm.readers.series_choice import SeriesChoice
+from prostate_alm.study import Study
+
+NAME = "DOE_JANE"
+DWI_GRID = np.diag([-2.0, -2.0, 3.0, 1.0])
+T2_GRID = np.diag([-0.5, -0.5, 3.0, 1.0])
+
+
+def save(path: Path, shape: tuple[int, ...], affine: np.ndarray, seed: int = 1) -> None:
+    """A NIfTI file of noise whose qform states the grid."""
+    data = np.random.default_rng(seed).integers(1, 1000, shape).astype(np.int16)
+    image = Nifti1Image(data, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_qform(affine, code="scanner")
+    nib.save(image, path)
+
+
+def sagittal() -> np.ndarray:
+    affine = np.zeros((4, 4))
+    affine[1, 0], affine[2, 1], affine[0, 2], affine[3, 3] = -0.5, -0.5, 3.6, 1.0
+    return affine
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What dcm2niix makes of ProstateX-0000, with its default names."""
+    save(tmp_path / f"{NAME}_t2_tse_sag_20110707_3.nii.gz", (30, 30, 12), sagittal())
+    save(tmp_path / f"{NAME}_t2_tse_tra_20110707_4.nii.gz", (30, 30, 12), T2_GRID)
+    save(tmp_path / f"{NAME}_ep2d_diff_tra_20110707_6.nii.gz", (8, 9, 12, 3), DWI_GRID)
+    save(tmp_path / f"{NAME}_ep2d_diff_tra_20110707_7_ADC.nii.gz", (8, 9, 12), DWI_GRID, seed=7)
+    save(tmp_path / f"{NAME}_ep2d_diff_tra_CALC_BVAL_20110707_8.nii.gz", (8, 9, 12), DWI_GRID, seed=8)
+    for stem, values in (("6", "50 400 800"), ("7_ADC", "800"), ("CALC_BVAL_20110707_8", "1000")):
+        stems = [p.name[: -len(".nii.gz")] for p in tmp_path.glob(f"*{stem}.nii.gz")]
+        (tmp_path / f"{stems[0]}.bval").write_text(values + "\n")
+    return tmp_path
+
+
+def examine(folder: Path, series: SeriesChoice | None = None) -> tuple[Inspection, Study | None]:
+    files = [SourceFile(p.relative_to(folder).as_posix(), p) for p in sorted(folder.rglob("*")) if p.is_file()]
+    answer = examine_image_files(files, series=series)
+    assert answer is not None
+    refusal = answer[0].refusal
+    assert NAME not in f"{answer!r} {refusal}"
+    return answer
+
+
+def reason(folder: Path, series: SeriesChoice | None = None) -> Reason:
+    refusal = examine(folder, series)[0].refusal
+    assert refusal is not None
+    return refusal.reason
+
+
+def chosen(study: Study | None) -> list[tuple[str, int | None, tuple[float, ...]]]:
+    assert study is not None
+    return [(str(one.role), one.number, one.b_values) for one in study.series]
+
+
+def test_the_default_names_give_the_study(folder: Path) -> None:
+    inspection, study = examine(folder)
+    assert chosen(study) == [("t2", 4, ()), ("dwi", 6, (50, 400, 800)), ("adc", 7, ())]
+    assert [(one.number, str(one.role)) for one in inspection.found] == [
+        (3, "other"), (4, "axial T2"), (6, "DWI"), (7, "ADC"), (8, "calculated b"),
+    ]  # fmt: skip
+    assert study is not None
+    stack = np.asarray(nib.load(next(folder.glob("*_6.nii.gz"))).dataobj)  # pyright: ignore[reportAttributeAccessIssue]
+    assert np.array_equal(study.dwi[400.0].data, stack[..., 1])
+
+
+def test_series_of_one_b_value_are_joined(folder: Path) -> None:
+    next(folder.glob("*_6.nii.gz")).unlink()
+    for number, b in ((9, 50), (10, 800)):
+        save(folder / f"diff_{number}.nii.gz", (8, 9, 12), DWI_GRID, seed=number)
+        (folder / f"diff_{number}.bval").write_text(str(b))
+    assert chosen(examine(folder)[1])[1:3] == [("dwi", 9, (50,)), ("dwi", 10, (800,))]
+    save(folder / "diff_11.nii.gz", (8, 9, 12), DWI_GRID, seed=11)
+    (folder / "diff_11.bval").write_text("800")
+    assert reason(folder) is Reason.B_VALUE_UNKNOWN  # one b-value twice
+
+
+def test_a_sidecar_outranks_the_name(folder: Path) -> None:
+    """A T1 that is called T2, and an ADC whose name does not say so."""
+    save(folder / "t2_extra_12.nii.gz", (30, 30, 12), np.diag([-0.4, -0.4, 3.0, 1.0]))
+    (folder / "t2_extra_12.json").write_text(json.dumps({"EchoTime": 0.01, "RepetitionTime": 0.6}))
+    (path,) = folder.glob("*_7_ADC.nii.gz")
+    path.rename(folder / "map_7.nii.gz")
+    (folder / "map_7.bval").write_text("800")
+    (folder / "map_7.json").write_text(json.dumps({"ImageType": ["DERIVED", "ADC"], "PatientName": NAME}))
+    assert chosen(examine(folder)[1]) == [("t2", 4, ()), ("dwi", 6, (50, 400, 800)), ("adc", 7, ())]
+
+
+@pytest.mark.parametrize(
+    ("stem", "shape", "affine", "b_values"),
+    [
+        ("t2_repeat_14", (30, 30, 12), T2_GRID, ""),
+        ("diff_15", (8, 9, 12, 2), DWI_GRID, "50 800"),
+        ("again_16_ADC", (8, 9, 12), DWI_GRID, "800"),
+    ],
+)
+def test_a_tie_is_refused(folder: Path, stem: str, shape: tuple[int, ...], affine: np.ndarray, b_values: str) -> None:
+    save(folder / f"{stem}.nii.gz", shape, affine)
+    if b_values:
+        (folder / f"{stem}.bval").write_text(b_values)
+    assert reason(folder) is Reason.SERIES_AMBIGUOUS
+
+
+def test_a_person_settles_a_tie(folder: Path) -> None:
+    save(folder / "t2_repeat_14.nii.gz", (30, 30, 12), T2_GRID, seed=14)
+    _, study = examine(folder, SeriesChoice(t2="14"))
+    assert chosen(study)[0] == ("t2", 14, ())
+    assert study is not None
+    assert study.flags == (Reason.SERIES_NAMED_BY_HAND,)
+    assert reason(folder, SeriesChoice(t2="99")) is Reason.SERIES_NOT_FOUND
+
+
+def test_what_is_missing_is_named(folder: Path) -> None:
+    for pattern, expected in (("*_7_ADC.nii.gz", None), ("*_6.nii.gz", Reason.ADC_MISSING)):
+        (path,) = folder.glob(pattern)
+        path.unlink()
+        if expected is None:
+            study = examine(folder)[1]
+            assert study is not None
+            assert study.flags == (Reason.ADC_COMPUTED,)
+    assert reason(folder) is Reason.DWI_MISSING
+    next(folder.glob("*tra_20110707_4.nii.gz")).unlink()
+    save(folder / "diff_15.nii.gz", (8, 9, 12, 2), DWI_GRID)
+    (folder / "diff_15.bval").write_text("50 800")
+    assert reason(folder) is Reason.T2_MISSING
