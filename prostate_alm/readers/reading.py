@@ -1,142 +1,112 @@
-"""`read_study` and `inspect_study`: the one boundary at which every failure becomes a `StudyRefusedError`."""
+"""`read_study`, `inspect_study` and `examine_study`: from an input to a study, to what is in it, or to both."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from prostate_alm.errors import ProstateALMError, Reason, StudyRefusedError
-from prostate_alm.readers.adc import fit_adc, no_adc_error
-from prostate_alm.readers.archive import Limits, SourceFile, open_input
-from prostate_alm.readers.dicom import claims_dicom, scan_files
-from prostate_alm.readers.inspection import Inspection, chosen_series, describe_nifti, describe_selection
-from prostate_alm.readers.nifti import read_b_value_file, read_nifti_study
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.adc import fit_adc
+from prostate_alm.readers.archive import Limits, open_input
+from prostate_alm.readers.boundary import refusing
+from prostate_alm.readers.dicom import Scan, scan_files
+from prostate_alm.readers.image_files import examine_image_files
+from prostate_alm.readers.inspection import Inspection, chosen_series, describe_selection
+from prostate_alm.readers.rules import rules_sha256
+from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole
 from prostate_alm.readers.series_selection import Chosen, select_series
+from prostate_alm.readers.studies import FoundStudy
 from prostate_alm.readers.volume import content_key, read_volume
 from prostate_alm.study import Acquisition, Study, Volume
 
-_NIFTI_ROLES = ("t2", "dwi", "adc")
+Input = Path | str | FoundStudy
 
 
-def read_study(path: Path | str, *, limits: Limits | None = None) -> Study:
+def read_study(
+    path: Input, *, limits: Limits | None = None, series: SeriesChoice | None = None, high_b: float | None = None
+) -> Study:
     """Read one patient's examination.
 
     Args:
-        path: a folder or zip with DICOM of one patient, or with ``t2.nii[.gz]``, four-dimensional ``dwi.nii[.gz]``
-            beside ``dwi.bval``, and optionally ``adc.nii[.gz]``.
+        path: a folder or zip with DICOM of one patient, or with NIfTI or MHA files (see `image_files`); or a study
+            that `find_studies` found.
         limits: how many files and bytes it may hold; None takes the defaults of `Limits`.
+        series: series named by hand; None leaves the choice to the rules.
+        high_b: b-value of the high-b MHA file in s/mm², which states none.
 
     Raises:
         StudyRefusedError: for everything that is no good study, with the reason.
     """
-    with _refusing(), open_input(Path(path), limits or Limits()) as files:
-        nifti = _nifti_files(files)
-        if nifti:
-            return _read_nifti(nifti)
-        selection = select_series(scan_files(files).series)
-        if selection.refusal is not None:
-            raise selection.refusal
-        return _load(selection.chosen)
+    inspection, study = _examine(path, limits, series, high_b, load=True)
+    if study is None:
+        assert inspection.refusal is not None
+        raise inspection.refusal
+    return study
 
 
-def inspect_study(path: Path | str, *, limits: Limits | None = None) -> Inspection:
+def inspect_study(
+    path: Input, *, limits: Limits | None = None, series: SeriesChoice | None = None, high_b: float | None = None
+) -> Inspection:
     """Say which series an input holds, which would be read, and why; headers only.
 
-    A refusal is part of the answer and is not raised.
-
-    Args:
-        path: as for `read_study`.
-        limits: as for `read_study`.
+    A refusal is part of the answer and is not raised. Arguments are those of `read_study`.
     """
+    return _examine(path, limits, series, high_b, load=False)[0]
+
+
+def examine_study(
+    path: Input, *, limits: Limits | None = None, series: SeriesChoice | None = None, high_b: float | None = None
+) -> tuple[Inspection, Study | None]:
+    """What `inspect_study` says and the study that `read_study` gives, from one reading of the headers.
+
+    A refusal, of the pixels too, stands in the inspection beside None. Arguments are those of `read_study`.
+    """
+    return _examine(path, limits, series, high_b, load=True)
+
+
+def _examine(
+    path: Input, limits: Limits | None, series: SeriesChoice | None, high_b: float | None, *, load: bool
+) -> tuple[Inspection, Study | None]:
     try:
-        with _refusing(), open_input(Path(path), limits or Limits()) as files:
-            nifti = _nifti_files(files)
-            if nifti:
-                return _inspect_nifti(nifti, len(files) - len(nifti))
-            scan = scan_files(files)
-            return describe_selection(select_series(scan.series), scan.skipped_files)
+        with refusing():
+            if isinstance(path, FoundStudy):
+                with path.scan(limits or Limits()) as scan:
+                    return _examine_scan(scan, series, load=load)
+            with open_input(Path(path), limits or Limits()) as files:
+                images = examine_image_files(files, series=series, high_b=high_b, load=load)
+                return images if images is not None else _examine_scan(scan_files(files), series, load=load)
     except StudyRefusedError as error:
-        return Inspection(refusal=error)
+        return Inspection(refusal=error), None
 
 
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn whatever corrupt input makes a parser raise into a refusal that quotes nothing of it."""
+def _examine_scan(scan: Scan, series: SeriesChoice | None, *, load: bool) -> tuple[Inspection, Study | None]:
+    selection = select_series(scan.series, series)
+    inspection = describe_selection(selection, scan.skipped_files)
+    if selection.refusal is not None or not load:
+        return inspection, None
     try:
-        yield
-    except StudyRefusedError:
-        raise
-    except MemoryError:
-        raise StudyRefusedError(Reason.INPUT_TOO_LARGE, "the study does not fit into memory; send it alone.") from None
-    except ProstateALMError as error:  # our own words, which hold no patient data
-        raise StudyRefusedError(Reason.GEOMETRY_INVALID, str(error)) from None
-    except Exception as error:
-        raise StudyRefusedError(
-            Reason.INPUT_UNREADABLE, f"the input can't be read ({type(error).__name__}); export the study again."
-        ) from None
-
-
-def _nifti_files(files: Sequence[SourceFile]) -> dict[str, Path]:
-    """The NIfTI files of a study by role, with ``bval`` for the b-values; empty when the input is DICOM."""
-    named: dict[str, Path] = {}
-    others: list[SourceFile] = []
-    for file in files:
-        role, _, ending = file.base_name.partition(".")
-        if not ((role in _NIFTI_ROLES and ending in ("nii", "nii.gz")) or file.base_name == "dwi.bval"):
-            others.append(file)
-            continue
-        name = "bval" if ending == "bval" else role
-        if name in named:
-            raise StudyRefusedError(
-                Reason.SERIES_AMBIGUOUS, f"the input holds two NIfTI files for `{name}`; send the one to be used."
-            )
-        named[name] = file.path
-    if named and any(claims_dicom(file) for file in others):
-        raise StudyRefusedError(
-            Reason.SERIES_AMBIGUOUS, "the input holds DICOM beside NIfTI files of a study; send one of the two."
-        )
-    return named
-
-
-def _read_nifti(files: Mapping[str, Path]) -> Study:
-    b_values = _nifti_b_values(files)
-    return read_nifti_study(files["t2"], files["dwi"], b_values=b_values, adc=files.get("adc"))
-
-
-def _inspect_nifti(files: Mapping[str, Path], skipped_files: int) -> Inspection:
-    roles = [role for role in _NIFTI_ROLES if role in files]
-    try:
-        return describe_nifti(roles, _nifti_b_values(files), skipped_files=skipped_files)
+        with refusing():
+            return inspection, _load(selection.chosen, inspection.flags)
     except StudyRefusedError as error:
-        return describe_nifti(roles, (), skipped_files=skipped_files, refusal=error)
+        return replace(inspection, refusal=error), None
 
 
-def _nifti_b_values(files: Mapping[str, Path]) -> list[float]:
-    """The b-values of a set of NIfTI files that is complete."""
-    for role, reason in (("t2", Reason.T2_MISSING), ("dwi", Reason.DWI_MISSING), ("bval", Reason.B_VALUE_UNKNOWN)):
-        if role not in files:
-            name = "dwi.bval" if role == "bval" else f"{role}.nii.gz"
-            raise StudyRefusedError(reason, f"there is no `{name}` beside the other NIfTI files; send it with them.")
-    b_values = read_b_value_file(files["bval"])
-    if "adc" not in files and len(set(b_values)) < 2:
-        raise no_adc_error()
-    return b_values
-
-
-def _load(chosen: Mapping[SeriesRole, Chosen]) -> Study:
+def _load(chosen: Mapping[SeriesRole, Chosen], flags: tuple[Reason, ...]) -> Study:
     t2, dwi = chosen[SeriesRole.T2], chosen[SeriesRole.DWI]
     t2_volume = _volume(t2)
     by_b = {b: _volume(dwi, b) for b in dwi.stack.volumes}
     adc = chosen.get(SeriesRole.ADC)
     first = t2.candidate.first
+    contrast = any(image.contrast_agent for one in chosen.values() for image in one.stack.instances)
     return Study(
         content_key([t2_volume, *by_b.values()]),
         t2_volume,
         by_b,
         fit_adc(by_b) if adc is None else _volume(adc),
         series=chosen_series(chosen),
-        flags=(Reason.ADC_COMPUTED,) if adc is None else (),
-        acquisition=Acquisition(first.vendor, first.model, first.field_strength),
+        flags=flags,
+        acquisition=Acquisition(first.vendor, first.model, first.field_strength, contrast),
+        rules_sha256=rules_sha256(),
     )
 
 

@@ -50,6 +50,11 @@ def role_of(series: DicomSeries) -> RoledSeries:
     return RoledSeries(series, role, why)
 
 
+def is_axial_image(instance: Instance) -> bool:
+    """Whether its slice normal is near the patient's long axis."""
+    return instance.orientation is not None and abs(normal_of(instance.orientation)[2]) >= ROLES.axial_cosine
+
+
 def is_axial(series: DicomSeries) -> bool:
     """Whether most of its images are axial and lie at as many positions as a T2 has at least."""
     axial, positions = _axial_positions(series.instances)
@@ -126,8 +131,8 @@ def _t2(series: DicomSeries) -> tuple[SeriesRole, str]:
     first = series.first
     axial, positions = _axial_positions(series.instances)
     problem = _no_t2_contrast(series) or _no_single_volume(series.instances)
-    if problem is None and axial * 2 < len(series.instances):
-        problem = "not axial"
+    if problem is None and axial * 2 < len(series.instances) and positions < ROLES.t2_positions:
+        problem = "not axial"  # what holds a whole axial stack among others stays a candidate, and is refused as mixed
     if problem is None and positions < ROLES.t2_positions:
         problem = f"{positions} axial slices, T2 has at least {ROLES.t2_positions}"
     if problem is not None:
@@ -143,6 +148,8 @@ def _no_t2_contrast(series: DicomSeries) -> str | None:
         return f"the description says {named[1]}"
     if "EP" in series.first.sequences:
         return "echo-planar, and neither diffusion nor a map"
+    if "PROCESSED" in series.first.image_type:
+        return "ImageType says processed, and nothing says of what"
     if echo is None or echo < ROLES.t2_echo_time:
         return f"{_time('echo', echo)}, T2 has at least {ROLES.t2_echo_time:g}"
     if repetition is None or repetition <= ROLES.t2_repetition_time:
@@ -170,7 +177,6 @@ def _axial_positions(instances: Sequence[Instance]) -> tuple[int, int]:
         if instance.orientation is None or instance.position is None:
             unknown += 1  # stays a candidate, and is refused for its geometry
             continue
-        normal = normal_of(instance.orientation)
-        if abs(normal[2]) >= ROLES.axial_cosine:
-            positions.append(float(normal @ instance.position))
+        if is_axial_image(instance):
+            positions.append(float(normal_of(instance.orientation) @ instance.position))
     return len(positions) + unknown, len(np.unique(np.round(positions, 1))) + unknown

@@ -20,10 +20,11 @@ from prostate_alm.readers.candidates import (
 )
 from prostate_alm.readers.dicom import DicomSeries
 from prostate_alm.readers.geometry import Stack, normal_of, same_plane
+from prostate_alm.readers.instance import Instance
 from prostate_alm.readers.named_series import NamedSeries, named_series
 from prostate_alm.readers.rules import CHOICE
 from prostate_alm.readers.series_choice import SeriesChoice
-from prostate_alm.readers.series_roles import RoledSeries, SeriesRole, acquired, b_values_of, role_of
+from prostate_alm.readers.series_roles import RoledSeries, SeriesRole, acquired, b_values_of, is_axial_image, role_of
 from prostate_alm.study import Geometry
 
 _MAIN = {SeriesRole.T2: Reason.T2_MISSING, SeriesRole.DWI: Reason.DWI_MISSING}
@@ -119,7 +120,8 @@ def _choose_all(found: Sequence[RoledSeries], named: NamedSeries, chosen: dict[S
 def _with_b0(found: list[RoledSeries]) -> list[RoledSeries]:
     """A series whose every image says b 0 is diffusion where one with b > 0 has the same plane, frame and timing.
 
-    Alone, b 0 says nothing: some scanners write it into every image.
+    Alone, b 0 says nothing: some scanners write it into every image. What shares plane and timing with diffusion and
+    says nothing is a map of it, and no T2.
     """
     diffusion = [one.series.first for one in found if one.role is SeriesRole.DWI]
     joined: list[RoledSeries] = []
@@ -133,8 +135,11 @@ def _with_b0(found: list[RoledSeries]) -> list[RoledSeries]:
             for other in diffusion
         )
         if one.role in {SeriesRole.T2, SeriesRole.OTHER} and first.is_image and at_zero and sibling:
-            one = RoledSeries(one.series, SeriesRole.DWI, "b 0 on the plane and with the timing of diffusion")  # noqa: PLW2901
-        joined.append(one)
+            joined.append(RoledSeries(one.series, SeriesRole.DWI, "b 0 on the plane and with the timing of diffusion"))
+        elif one.role is SeriesRole.T2 and sibling:
+            joined.append(RoledSeries(one.series, SeriesRole.OTHER, "on the plane and with the timing of diffusion"))
+        else:
+            joined.append(one)
     return joined
 
 
@@ -202,16 +207,23 @@ def _t2_rules(dwi: Candidate, grid: Geometry) -> list[_Rule]:
     keys = (
         lambda one: one.first.frame_of_reference == dwi.first.frame_of_reference,
         lambda one: _covers(one, grid),
-        lambda one: -round(max(one.first.spacing or (math.inf,)), 3),
-        lambda one: one.defect is None,
+        lambda one: (
+            -round(min((max(image.spacing or (math.inf,)) for image in _axial_images(one)), default=math.inf), 3)
+        ),
+        # the latest of two may lie in a series with others, in one that is rejected for it: then nobody knows
+        lambda one: one.defect is None or one.defect.reason is Reason.ORIENTATION_MIXED,
         lambda one: one.time,
     )
     return _rules(CHOICE.t2, keys)
 
 
+def _axial_images(candidate: Candidate) -> list[Instance]:
+    return [one for one in candidate.members[0].instances if is_axial_image(one)]
+
+
 def _covers(candidate: Candidate, dwi: Geometry) -> bool:
     """Whether the T2's slices span most of the DWI's extent along the T2's normal."""
-    placed = [one for one in candidate.members[0].instances if one.position is not None and one.orientation is not None]
+    placed = [one for one in _axial_images(candidate) if one.position is not None]
     if not placed or placed[0].orientation is None:
         return False
     normal = normal_of(placed[0].orientation)

@@ -314,3 +314,77 @@ def test_a_broken_adc_is_refused_not_replaced_by_a_fit(build, inspect):
     adc = build.adc()
     del adc[5]
     assert reason(inspect([*build.t2(), *build.dwi(), *adc])) is Reason.SLICE_MISSING
+
+
+def test_an_adc_with_one_tilted_image_is_refused_whichever_it_is(build, inspect):
+    for index in (0, 5, 11):
+        adc = build.adc()
+        adc[index].ImageOrientationPatient = [1, 0, 0, 0, 0.9848, 0.1736]
+        assert reason(inspect([*build.t2(), *build.dwi(), *adc])) is Reason.ORIENTATION_MIXED
+
+
+def test_maps_under_the_uid_of_their_diffusion_are_told_apart(build, write):
+    dwi, adc = build.dwi(), build.adc(number=6, DiffusionBValue=800.0)
+    for image in adc:
+        image.SeriesInstanceUID = dwi[0].SeriesInstanceUID
+    study = read_study(write([*build.t2(), *dwi, *adc]))
+    assert [(one.role, one.number) for one in study.series] == [("t2", 4), ("dwi", 6), ("adc", 6)]
+    assert study.dwi[800.0].data.max() < study.adc.data.max() / 2  # no mean of the two
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ScanningSequence": ["SE", "EP"]}, "echo-planar"),
+        ({"EchoPlanarPulseSequence": "YES"}, "echo-planar"),
+        ({"description": "Fractional Anisotropy", "ImageType": ["DERIVED", "SECONDARY", "PROCESSED"]}, "anisotropy"),
+        ({"description": "dTENSOR", "ImageType": ["DERIVED", "PRIMARY", "TENSOR"]}, "tensor"),
+    ],
+)
+def test_maps_and_echo_planar_images_are_no_t2(build, inspect, changes, words):
+    found = inspect([*build.t2(**changes), *build.dwi(), *build.adc()])
+    assert reason(found) is Reason.T2_MISSING
+    assert words in why(found, 4)
+
+
+def test_b_0_in_a_series_of_its_own_is_joined_whatever_it_looks_like(build, write):
+    plain = {"ImageType": ["ORIGINAL", "PRIMARY", "M"], "ScanningSequence": "SE"}
+    b0, b800 = build.dwi((0,), number=5, description="SShDWI", **plain), build.dwi((800,), number=6)
+    assert list(read_study(write([*build.t2(DiffusionBValue=0.0), *b0, *b800, *build.adc()])).dwi) == [0, 800]
+
+
+def test_a_t2_in_the_frame_of_reference_of_the_dwi_wins(build, inspect):
+    other = build.t2(number=9, FrameOfReferenceUID="1.2.3", spacing=(0.3, 0.3), AcquisitionTime="235959")
+    found = inspect([*other, *build.study()])
+    assert chosen(found)["t2"] == 4
+    assert "frame of reference" in why(found, 4)
+
+
+def test_a_localizer_in_three_orientations_beside_a_t2(build, inspect):
+    planes = [(1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)]
+    images = [one for plane in planes for one in build.t2(number=1, description="haste", slices=5, orientation=plane)]
+    for image in images:
+        image.SeriesInstanceUID = images[0].SeriesInstanceUID
+    assert chosen(inspect([*images, *build.study()]))["t2"] == 4
+
+
+@pytest.mark.parametrize(("merged_time", "outcome"), [("113000", None), ("090000", 4)])
+def test_a_later_t2_under_the_uid_of_another_plane_is_not_passed_over(build, inspect, merged_time, outcome):
+    sagittal = build.t2(number=8, orientation=(0, 1, 0, 0, 0, -1), slices=14, AcquisitionTime=merged_time)
+    axial = build.t2(number=8, AcquisitionTime=merged_time)
+    for image in axial:
+        image.SeriesInstanceUID = sagittal[0].SeriesInstanceUID
+    found = inspect([*sagittal, *axial, *build.t2(AcquisitionTime="100000"), *build.dwi(), *build.adc()])
+    if outcome is None:
+        assert reason(found) is Reason.ORIENTATION_MIXED
+    else:
+        assert chosen(found)["t2"] == outcome
+
+
+def test_dozens_of_dynamic_series_change_nothing(build, inspect):
+    dynamic = [
+        image
+        for point in range(30)
+        for image in build.series(100 + point, "AX", EchoTime=1.5, RepetitionTime=4.0, ScanningSequence="GR", slices=2)
+    ]
+    assert chosen(inspect([*dynamic, *build.study()])) == {"t2": 4, "dwi": 6, "adc": 7}
