@@ -66,7 +66,7 @@ def _series(study: Study, scanner: Scanner) -> Iterator[_SeriesPlan]:
     lowest, highest = min(study.dwi), max(study.dwi)
     fitted = f"*ep_b{lowest:.0f}_{highest:.0f}"
     trace = tuple(_Image(volume, f"*ep_b{b:.0f}t", b) for b, volume in study.dwi.items())
-    sagittal, calculated = _sagittal(study.t2), _calculated(study)
+    sagittal, calculated = sagittal_reformat(study.t2), calculated_b(study)
     yield _SeriesPlan(2, "t2_tse_sag", original, turbo, t2_timing, (_Image(sagittal, "*tse2d1_25"),))
     yield _SeriesPlan(3, "t2_tse_tra", original, turbo, t2_timing, (_Image(study.t2, "*tse2d1_25"),))
     yield _SeriesPlan(4, "ep2d_diff_tra", (*derived, "TRACEW"), planar, dwi_timing, trace)
@@ -76,12 +76,12 @@ def _series(study: Study, scanner: Scanner) -> Iterator[_SeriesPlan]:
     yield _SeriesPlan(6, "ep2d_diff_tra_CALC_BVAL", (*derived, "TRACEW"), planar, dwi_timing, (extrapolated,))
 
 
-def _sagittal(t2: Volume) -> Volume:
+def sagittal_reformat(t2: Volume) -> Volume:
     """A coarse sagittal reformat of the T2w volume: columns to posterior, rows to inferior, slices to the left."""
     (nx, ny, nz), (dx, dy, dz) = t2.geometry.shape, t2.geometry.spacing
     margin = max(0, round((nx - SAGITTAL_WIDTH_MM / dx) / 2))
-    columns = np.arange(margin, nx - margin, round(SAGITTAL_STEPS_MM[0] / dx))
-    rows = np.arange(0, ny, round(SAGITTAL_STEPS_MM[1] / dy))
+    columns = np.arange(margin, nx - margin, max(1, round(SAGITTAL_STEPS_MM[0] / dx)))
+    rows = np.arange(0, ny, max(1, round(SAGITTAL_STEPS_MM[1] / dy)))
     heights = np.arange(nz - 1, -1e-6, -SAGITTAL_STEPS_MM[1] / dz)
     data = t2.data[np.ix_(columns, rows, np.rint(heights).astype(int))].transpose(1, 2, 0)
     affine, source = np.eye(4), t2.geometry.affine
@@ -93,7 +93,7 @@ def _sagittal(t2: Volume) -> Volume:
     return Volume(data, Geometry((x, y, z), affine))
 
 
-def _calculated(study: Study) -> Volume:
+def calculated_b(study: Study) -> Volume:
     """The highest b-value extrapolated by the ADC, as scanners offer it."""
     highest = max(study.dwi)
     decay = np.exp(-(CALCULATED_B - highest) * 1e-6 * study.adc.data)

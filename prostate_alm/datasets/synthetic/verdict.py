@@ -1,0 +1,127 @@
+"""Judge what the readers and the quality gates made of a case of the corpus, against the volumes it was made of."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from prostate_alm.datasets.synthetic.corpus import Case
+from prostate_alm.datasets.synthetic.faults import Fault
+from prostate_alm.datasets.synthetic.layouts import Layout
+from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.preprocessing.prepare import Preprocessing
+from prostate_alm.readers import read_study
+from prostate_alm.readers.archive import Limits, open_input
+from prostate_alm.readers.mha import group_mha, read_mha_study
+from prostate_alm.study import Role, Study, Volume
+
+_FIT_TOLERANCE = 1.5  # 1e-6 mm²/s, between an ADC that was rounded and one that is fitted
+_RESCALE_TOLERANCE = 5.5  # of an ADC that had been rounded in a unit ten times as large
+_MEAN_TOLERANCE = 1.0  # of the mean of directions, each of them rounded
+_FLOAT_TOLERANCE = 0.01
+_GEOMETRY_TOLERANCE_MM = 0.01
+
+
+class Outcome(StrEnum):
+    """What came of a case."""
+
+    ACCEPTED = "accepted right"
+    REFUSED = "refused right"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome of a case.
+
+    Attributes:
+        outcome: right or wrong.
+        reason: of a refusal; None for a study.
+        problem: what is wrong; empty for what is right.
+    """
+
+    outcome: Outcome
+    reason: Reason | None = None
+    problem: str = ""
+
+
+def judge(case: Case) -> Judgement:
+    """Read a case, hold the study against the quality gates, and compare it with what is right."""
+    try:
+        study = read_case(case)
+        _hold_against_gates(study)
+    except StudyRefusedError as error:
+        if error.reason in case.reasons:
+            return Judgement(Outcome.REFUSED, error.reason)
+        return Judgement(Outcome.WRONG, error.reason, f"{error} Expected {_expected(case)}.")
+    problem = difference(study, case) if case.studies else f"accepted; expected {_expected(case)}"
+    return Judgement(Outcome.WRONG, None, problem) if problem else Judgement(Outcome.ACCEPTED)
+
+
+def read_case(case: Case) -> Study:
+    """The study that the readers make of a case.
+
+    Raises:
+        StudyRefusedError: they refuse it.
+    """
+    if case.plan.layout is not Layout.MHA:
+        return read_study(case.path)
+    with open_input(case.path, Limits()) as files:
+        (roles,) = group_mha(files).values()
+        return read_mha_study(roles, high_b=case.high_b)
+
+
+def _hold_against_gates(study: Study) -> None:
+    failed = [finding for finding in Preprocessing("tiny")(study).quality if not finding.passed]
+    if failed:
+        first = failed[0]
+        raise StudyRefusedError(first.reason, f"{first.value:.3g} was held against {first.limit:.3g}.")
+
+
+def _expected(case: Case) -> str:
+    choices = [*(["the study"] if case.studies else []), *sorted(case.reasons)]
+    return " or ".join(choices)
+
+
+def difference(study: Study, case: Case) -> str:
+    """How a study differs from the first that is right for a case; empty when it does not."""
+    (right,) = case.studies
+    if list(study.dwi) != list(right.dwi):
+        return f"b-values {list(study.dwi)}, expected {list(right.dwi)}"
+    mean = _MEAN_TOLERANCE if case.plan.layout in {Layout.DIRECTIONS_ONLY, Layout.DIRECTIONS_AND_TRACE} else 0.0
+    mean = max(mean, _MEAN_TOLERANCE if case.plan.layout is Layout.DTI_FAMILY else 0.0)
+    problems = [_volume_problem("T2", study.t2, right.t2, 0.0)]
+    problems += [_volume_problem(f"b {b:g}", study.dwi[b], right.dwi[b], mean) for b in right.dwi]
+    problems += [_adc_problem(study, right, case), _series_problem(study, case)]
+    return "; ".join(problem for problem in problems if problem)
+
+
+def _volume_problem(name: str, found: Volume, right: Volume, tolerance: float) -> str:
+    if not found.geometry.is_close(right.geometry, _GEOMETRY_TOLERANCE_MM):
+        return f"{name} lies elsewhere"
+    off = float(np.abs(found.data - right.data).max())
+    return "" if off <= tolerance + _FLOAT_TOLERANCE else f"{name} is off by {off:g}"
+
+
+def _adc_problem(study: Study, right: Study, case: Case) -> str:
+    """An ADC that was fitted agrees where the one that was written is neither noise nor cut off."""
+    tolerance = _RESCALE_TOLERANCE if case.plan.fault is Fault.ADC_TENTH else 0.0
+    sent = Role.ADC in case.series or not case.series
+    if sent and Reason.ADC_COMPUTED not in study.flags:
+        return _volume_problem("ADC", study.adc, right.adc, tolerance)
+    if case.plan.fault not in {Fault.NO_ADC} or Reason.ADC_COMPUTED not in study.flags:
+        return "ADC was computed in place of the one that was sent" if sent else "ADC was found where none was sent"
+    known = (right.adc.data > 0) & (right.adc.data < 4000)
+    off = float(np.abs(study.adc.data - right.adc.data)[known].max())
+    return "" if off <= _FIT_TOLERANCE else f"the fitted ADC is off by {off:g}"
+
+
+def _series_problem(study: Study, case: Case) -> str:
+    """Without a fault, the series have to be the right ones by number too."""
+    if case.plan.fault is not None:
+        return ""
+    for role, numbers in case.series.items():
+        found = tuple(one.number for one in study.series if one.role is role)
+        if found != numbers:
+            return f"{role} from series {found}, expected {numbers}"
+    return ""
