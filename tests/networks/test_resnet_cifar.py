@@ -1,5 +1,8 @@
 """The two residual networks of the paper: their size by hand, their shapes, bfloat16 and TorchScript."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -131,3 +134,15 @@ def test_the_last_layer_is_chosen_by_normalised() -> None:
 def test_impossible_forms_are_refused(widths: list[int], blocks: list[int], classes: int) -> None:
     with pytest.raises(ArgumentError, match="as many `widths` as `blocks`"):
         ResNetCIFAR(widths, blocks, classes=classes)
+
+
+@pytest.mark.parametrize("width", [2, 8, 16])
+def test_training_on_several_threads_ends_well_for_each_width(width: int) -> None:
+    """In a process of its own: with few channels in the layout channels last, torch 2.13 corrupts memory and aborts."""
+    code = (
+        "import torch; torch.set_num_threads(2)\n"
+        "from prostate_alm.networks.resnet_cifar import ResNetCIFAR\n"
+        f"net = ResNetCIFAR([{width}, {2 * width}], [1, 1])\n"
+        "for _ in range(60): net(torch.randn(29, 3, 32, 32)).square().mean().backward()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
