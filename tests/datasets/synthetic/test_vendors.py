@@ -42,7 +42,7 @@ def loaded(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     affine = RAS_TO_LPS @ np.asarray(image.affine, dtype=float)
     affine[:3, 3] += affine[:3, 1] * (image.shape[1] - 1)
     affine[:3, 1] *= -1
-    return image.get_fdata()[:, ::-1], affine
+    return np.asarray(image.get_fdata()[:, ::-1], dtype=np.float64), affine
 
 
 def same_place(affine: NDArray[np.float64], geometry: Geometry) -> bool:
