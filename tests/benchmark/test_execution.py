@@ -1,0 +1,127 @@
+"""A run from the archive to its record, really trained, on a few tiny images."""
+
+import _thread
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from prostate_alm.benchmark.execution import _workflow, attempt, check_data, execute, figures
+from prostate_alm.benchmark.records import Failure, RunRecord
+from prostate_alm.errors import DatasetError
+from prostate_alm.evaluation.roc import auc
+from prostate_alm.networks.weights import load_weights, save_atomically
+
+
+@pytest.fixture(scope="module")
+def spec(tiny_spec):
+    return tiny_spec(max_epochs=4)
+
+
+@pytest.fixture(scope="module")
+def record(spec, cifar_folder, tmp_path_factory) -> RunRecord:
+    work = tmp_path_factory.mktemp("work")
+    record = execute(spec, cifar_folder, work)
+    assert not list(work.iterdir())  # nothing is left behind
+    return record
+
+
+def test_a_record_is_complete(record, spec):
+    assert record.spec == spec
+    assert RunRecord.model_validate_json(record.model_dump_json()) == record
+    assert record.counts == [56, 5]  # 60 of a class less 4 for validation, and a tenth
+    assert [row["epoch"] for row in record.epochs] == [1, 2, 3, 4]
+    assert {"loss", "base", "penalty", "multiplier", "mu", "val_auc"} <= record.epochs[0].keys()
+    assert (record.seed, record.seconds > 0) == (0, True)
+    assert {"torch", "monai", "numpy", "python", "prostate-alm"} == record.versions.keys()
+    assert sorted(record.test.labels.array()) == [0] * 10 + [1] * 10
+    assert sorted(record.validation.labels.array()) == [0] * 4 + [1] * 4
+
+
+def test_the_kept_scores_are_those_of_the_best_epoch(record):
+    by_epoch = [row["val_auc"] for row in record.epochs]
+    assert record.validation_metric == max(by_epoch)
+    assert by_epoch[record.best_epoch - 1] == max(by_epoch)
+    kept = record.validation
+    assert auc(kept.critical.array(), kept.labels.array()) == pytest.approx(record.validation_metric)
+
+
+def test_metrics_are_those_of_the_test_scores(record):
+    assert figures(record.test, (1,)) == record.metrics
+    scores, labels = record.test.critical.array(), record.test.labels.array()
+    pairs = np.sign(scores[labels == 1][:, None] - scores[labels == 0])
+    assert record.metrics["auc"] == pytest.approx(np.mean(pairs + 1) / 2)
+    assert record.metrics["fpr@tpr=1.0"] == np.mean(scores[labels == 0] >= scores[labels == 1].min())
+
+
+def test_a_run_that_was_interrupted_goes_on_after_its_last_epoch(record, spec, cifar_folder, tmp_path):
+    state_file = tmp_path / spec.key / "run_state.pt"
+
+    def press_ctrl_c():
+        deadline = time.monotonic() + 60
+        while not state_file.exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        _thread.interrupt_main()
+
+    threading.Thread(target=press_ctrl_c).start()
+    with pytest.raises(KeyboardInterrupt):
+        execute(spec, cifar_folder, tmp_path)
+    state = load_weights(state_file)
+    assert state["epoch"] < 4
+    state["objects"]["epoch_log"]["rows"][0]["mark"] = 1.0  # comes back only if the run goes on from here
+    save_atomically(state, state_file)
+    resumed = execute(spec, cifar_folder, tmp_path).model_dump()
+    assert resumed["epochs"][0].pop("mark") == 1.0
+    assert {**resumed, "seconds": 0} == {**record.model_dump(), "seconds": 0}
+
+
+def test_a_run_killed_after_its_last_epoch_is_scored_without_training(record, spec, cifar_folder, tmp_path):
+    folder = tmp_path / spec.key
+    folder.mkdir()
+    _workflow(spec, cifar_folder, folder).run()
+    log = folder / "epochs.jsonl"
+    log.write_text(log.read_text().replace('"epoch": 4', '"epoch": 4, "mark": 1'))  # training would write it anew
+    scored = execute(spec, cifar_folder, tmp_path).model_dump()
+    assert scored["epochs"][-1].pop("mark") == 1.0
+    assert {**scored, "seconds": 0} == {**record.model_dump(), "seconds": 0}
+
+
+def test_another_member_is_another_run_on_the_same_test_images(record, tiny_spec, cifar_folder, tmp_path):
+    other = execute(tiny_spec(member=1, max_epochs=1), cifar_folder, tmp_path)
+    assert other.seed != record.seed
+    assert other.test.labels == record.test.labels
+    assert other.test.critical != record.test.critical
+
+
+def test_a_multiclass_run_has_the_figures_of_its_table(tiny_spec, cifar_folder, tmp_path):
+    record = execute(
+        tiny_spec(bundle="cifar10_long_tailed", max_epochs=1, ratio=28, batch_size=64), cifar_folder, tmp_path
+    )
+    assert (record.counts[0], record.counts[-1]) == (56, 2)
+    assert figures(record.test, (9,)) == record.metrics
+    prediction, labels = record.test.prediction, record.test.labels.array()
+    assert prediction is not None
+    assert record.metrics["accuracy"] == np.mean(prediction.array() == labels)
+    assert record.metrics.keys() >= {"error@tpr=0.8", "error@tpr=0.9", "accuracy[9]"}
+    assert record.validation_metric == record.epochs[0]["val_accuracy"]
+
+
+@pytest.mark.parametrize("carry_out", [execute, lambda spec, data, work: check_data(spec, data)])
+def test_data_that_can_not_be_used_is_our_own_error(carry_out, tiny_spec, cifar_folder, tmp_path):
+    with pytest.raises(DatasetError, match="cifar"):
+        carry_out(tiny_spec(), tmp_path, tmp_path)
+    with pytest.raises(DatasetError, match="60 images"):
+        carry_out(tiny_spec(validation_per_class=1000), cifar_folder, tmp_path)
+
+
+def test_an_attempt_names_the_first_cause_and_not_what_wraps_it(tiny_spec, tmp_path):
+    failure = attempt(tiny_spec(), tmp_path, tmp_path)
+    assert isinstance(failure, Failure)
+    assert failure.message.startswith("DatasetError: ")
+
+
+def test_a_training_that_diverges_is_a_failure_that_says_so(tiny_spec, cifar_folder, tmp_path):
+    failure = attempt(tiny_spec(learning_rate=1e30), cifar_folder, tmp_path)
+    assert isinstance(failure, Failure)
+    assert "diverged" in failure.message
