@@ -22,11 +22,12 @@ class LocalBackend:
         data: folder of the archives.
         work: folder for unfinished runs.
         workers: processes.
+        threads: of each; None shares the cores among them.
     """
 
-    def __init__(self, data: Path, work: Path, *, workers: int) -> None:
+    def __init__(self, data: Path, work: Path, *, workers: int, threads: int | None = None) -> None:
         self.data, self.work, self.slots = data, work, workers
-        self._threads = max(1, (os.cpu_count() or 1) // workers)
+        self._threads = threads or max(1, (os.cpu_count() or 1) // workers)
         self._slots = ThreadPoolExecutor(max_workers=workers)
         self._local = threading.local()
         self._lock, self._closed = threading.Lock(), False

@@ -22,7 +22,7 @@ def work(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def backend(cifar_folder, work) -> Iterator[LocalBackend]:
-    backend = LocalBackend(cifar_folder, work, workers=1)
+    backend = LocalBackend(cifar_folder, work, workers=1, threads=1)
     yield backend
     backend.close()
 
@@ -103,7 +103,7 @@ from prostate_alm.benchmark.local import LocalBackend
 from prostate_alm.benchmark.records import RunSpec
 
 if __name__ == "__main__":
-    backend = LocalBackend(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
+    backend = LocalBackend(Path(sys.argv[1]), Path(sys.argv[2]), workers=1, threads=1)
     backend.submit(RunSpec.model_validate_json(sys.argv[3])).result()
 """
 
