@@ -62,6 +62,7 @@ def test_a_run_whose_process_is_killed_is_finished_by_another(backend, work, tin
 
 
 def test_a_run_that_fails_names_the_first_cause_and_the_process_goes_on(backend, tiny_spec):
+    assert isinstance(backend.submit(tiny_spec(max_epochs=1, member=5)).result(timeout=300), RunRecord)
     before = trainers()
     failure = backend.submit(tiny_spec(ratio=1000)).result(timeout=300)
     assert isinstance(failure, Failure)
@@ -82,15 +83,19 @@ def test_ctrl_c_in_the_terminal_is_left_to_the_parent(backend, work, tiny_spec):
     assert trainers() == [process]
 
 
-def test_close_ends_what_runs_and_starts_nothing_new(backend, work, tiny_spec):
-    running, waiting = (backend.submit(tiny_spec(member=member, max_epochs=1000)) for member in (3, 4))
-    wait_for((work / tiny_spec(member=3, max_epochs=1000).key).exists)
-    processes = trainers()
+def test_close_ends_what_runs_and_starts_nothing_new(cifar_folder, tmp_path, tiny_spec):
+    others = trainers()
+    backend = LocalBackend(cifar_folder, tmp_path, workers=1, threads=1)
+    long = [tiny_spec(member=member, max_epochs=1000) for member in (3, 4)]
+    running, waiting = map(backend.submit, long)
+    wait_for((tmp_path / long[0].key).exists)
+    processes = [process for process in trainers() if process not in others]
     started = time.monotonic()
     backend.close()
     assert time.monotonic() - started < 10
-    assert not trainers()
+    assert processes
     assert not any(map(status, processes))  # nor a zombie
+    assert trainers() == others
     with pytest.raises(CancelledError):  # its slot may have been about to begin it
         waiting.result(timeout=10)
     assert running.exception() is not None
@@ -109,7 +114,7 @@ if __name__ == "__main__":
 
 
 def test_no_process_outlives_a_parent_that_was_killed(cifar_folder, tmp_path, tiny_spec):
-    script, spec = tmp_path / "parent.py", tiny_spec(max_epochs=1000)
+    script, spec = tmp_path / "parent.py", tiny_spec(max_epochs=10**6)
     script.write_text(PARENT)
     command = [sys.executable, "-W", "ignore", str(script), str(cifar_folder), str(tmp_path), spec.model_dump_json()]
     with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as parent:
@@ -117,4 +122,5 @@ def test_no_process_outlives_a_parent_that_was_killed(cifar_folder, tmp_path, ti
         orphans = trainers(parent.pid)
         parent.kill()
     assert orphans
-    wait_for(lambda: all(status(orphan)[:1] in ([], ["Z"]) for orphan in orphans))  # a container's init may not reap
+    ended = ([], ["Z"])  # a container's init may not reap
+    wait_for(lambda: all(status(orphan)[:1] in ended for orphan in orphans), seconds=30)
