@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine, Events
+from monai.bundle.workflows import ConfigWorkflow
 
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
 from prostate_alm.networks.two_path import TwoPathNet
@@ -165,3 +167,43 @@ def cifar_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cifar_writers() -> SimpleNamespace:
     """What tests write archives of their own with."""
     return SimpleNamespace(images=coloured_images, cifar10=cifar10_files, cifar100=cifar100_files, tar=write_tar)
+
+
+class Killed(BaseException):
+    """Stands for a kill: no handler catches it."""
+
+
+def run_and_kill(workflow: ConfigWorkflow, iteration: int) -> None:
+    """Train until an iteration, in the middle of an epoch, and die there."""
+
+    def die(engine: Engine) -> None:
+        if engine.state.iteration == iteration:
+            raise Killed
+
+    trainer = workflow.parser.get_parsed_content("train#trainer")
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, die)
+    with pytest.raises(Killed):
+        workflow.run()
+
+
+def numbers_of(state: Any, name: str = "") -> dict[str, torch.Tensor]:
+    """Every number in a run's state, by its place."""
+    if isinstance(state, torch.Tensor):
+        return {name: state}
+    if isinstance(state, dict | list | tuple):
+        items = state.items() if isinstance(state, dict) else enumerate(state)
+        return {k: v for key, value in items for k, v in numbers_of(value, f"{name}.{key}").items()}
+    return {name: torch.tensor(state)} if isinstance(state, int | float) else {}
+
+
+def differing(a: Any, b: Any) -> list[str]:
+    """What is not equal bit by bit in two states of runs; NaN, of what no sample has yet, equals NaN."""
+    first, second = numbers_of(a), numbers_of(b)
+    assert first.keys() == second.keys()
+    return [k for k in first if not torch.allclose(first[k], second[k], rtol=0.0, atol=0.0, equal_nan=True)]
+
+
+@pytest.fixture(scope="session")
+def runs() -> SimpleNamespace:
+    """`kill(workflow, iteration)` trains until an iteration and dies; `differing(a, b)` compares states."""
+    return SimpleNamespace(kill=run_and_kill, differing=differing)

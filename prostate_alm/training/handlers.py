@@ -88,7 +88,10 @@ class ALMHandler:
 
 
 class PenaltyHandler:
-    """Let `mu` grow when the validation metric fell; stands after the `ValidationHandler`."""
+    """Let `mu` grow when the validation metric fell; stands after the `ValidationHandler`.
+
+    An epoch without validation leaves the schedule, and its count of epochs, as they are.
+    """
 
     def __init__(self, loss: ALMLoss, evaluator: Engine, metric: str = "val_auc") -> None:
         self.loss = loss
@@ -99,9 +102,10 @@ class PenaltyHandler:
         """Act at the end of each epoch of the trainer."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
-    def __call__(self) -> None:
+    def __call__(self, engine: Engine) -> None:
         """Step the penalty."""
-        self.loss.step_penalty_(float(self.evaluator.state.metrics[self.metric]))
+        if _validated(self.evaluator, engine):
+            self.loss.step_penalty_(float(self.evaluator.state.metrics[self.metric]))
 
 
 class BestModel:
@@ -169,7 +173,8 @@ class EpochLog:
         row |= {name: sum(b[name] for b in self._batches) / len(self._batches) for name in self._batches[0]}
         if self.loss is not None:
             row |= {"mu": float(self.loss.mu), "largest_multiplier": float(self.loss.multipliers.max())}
-        row[self.metric] = float(self.evaluator.state.metrics[self.metric])
+        if _validated(self.evaluator, engine):
+            row[self.metric] = float(self.evaluator.state.metrics[self.metric])
         self.rows.append(row)
         self._batches = []
         if _rank() > 0:
@@ -240,6 +245,11 @@ class RunState:
             },
             self.path,
         )
+
+
+def _validated(evaluator: Engine, trainer: Engine) -> bool:
+    """Whether the trainer's epoch was validated: with `val_interval` above 1 not each is."""
+    return evaluator.state.epoch == trainer.state.epoch
 
 
 def _rank() -> int:

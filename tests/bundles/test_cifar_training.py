@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,10 +28,6 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 SHALLOW = {"_target_": "prostate_alm.networks.resnet_cifar.ResNetCIFAR", "widths": [2, 4], "blocks": [1, 1]}
 EPOCHS = 5
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler catches it."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,32 +62,6 @@ def train(workflow: ConfigWorkflow) -> None:
     workflow.finalize()
 
 
-def kill_after(workflow: ConfigWorkflow, iteration: int) -> None:
-    """Die in the middle of an epoch."""
-
-    def die(engine: Any) -> None:
-        if engine.state.iteration == iteration:
-            raise Killed
-
-    trainer = workflow.parser.get_parsed_content("train#trainer")
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, die)
-
-
-def flat(state: Any, name: str = "") -> dict[str, torch.Tensor]:
-    """Every number in a run's state."""
-    if isinstance(state, torch.Tensor):
-        return {name: state}
-    if isinstance(state, dict | list | tuple):
-        items = state.items() if isinstance(state, dict) else enumerate(state)
-        return {k: v for key, value in items for k, v in flat(value, f"{name}.{key}").items()}
-    return {name: torch.tensor(state)} if isinstance(state, int | float) else {}
-
-
-def same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Equal bit by bit; what no sample has yet is NaN in both."""
-    return torch.allclose(a, b, rtol=0.0, atol=0.0, equal_nan=True)
-
-
 @pytest.mark.parametrize(
     ("bundle", "settings"),
     [
@@ -100,22 +71,20 @@ def same(a: torch.Tensor, b: torch.Tensor) -> bool:
     ],
     ids=["binary", "class-aware", "long-tailed"],
 )
-def test_resume_equals_uninterrupted(bundle: str, settings: dict[str, Any], cifar_folder: Path, tmp_path: Path) -> None:
+def test_resume_equals_uninterrupted(
+    bundle: str, settings: dict[str, Any], cifar_folder: Path, tmp_path: Path, runs: SimpleNamespace
+) -> None:
     """Killed in the first epoch, where nothing is saved, in the second, and in the last, behind all steps down."""
     train(make_workflow(bundle, cifar_folder, tmp_path / "whole", **settings))
     for epoch in (1, 2, EPOCHS):
         stopped = make_workflow(bundle, cifar_folder, tmp_path / "resumed", **settings)
         length = len(stopped.parser.get_parsed_content("train#dataloader"))
         assert length > 1
-        kill_after(stopped, (epoch - 1) * length + 1)
-        with pytest.raises(Killed):
-            stopped.run()
+        runs.kill(stopped, (epoch - 1) * length + 1)
     train(make_workflow(bundle, cifar_folder, tmp_path / "resumed", **settings))
     whole, resumed = (load_weights(tmp_path / name / "run_state.pt") for name in ("whole", "resumed"))
     assert whole["epoch"] == resumed["epoch"] == EPOCHS
-    expected, found = flat(whole["objects"]), flat(resumed["objects"])
-    assert expected.keys() == found.keys()
-    assert [name for name in expected if not same(expected[name], found[name])] == []
+    assert runs.differing(whole["objects"], resumed["objects"]) == []
     assert whole["objects"]["loss"]["multipliers"].count_nonzero() > 0
     logs = [(tmp_path / name / "epochs.jsonl").read_text() for name in ("whole", "resumed")]
     assert logs[0] == logs[1]

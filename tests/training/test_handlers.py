@@ -3,11 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Events
 from monai.bundle.workflows import ConfigWorkflow
 
 from prostate_alm.errors import TrainingError
@@ -15,10 +15,6 @@ from prostate_alm.networks.weights import load_weights
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
 EPOCHS = 4
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler catches it."""
 
 
 def make_workflow(cohort: Path, output: Path, **settings: Any) -> ConfigWorkflow:
@@ -53,58 +49,39 @@ def train(workflow: ConfigWorkflow) -> None:
     workflow.finalize()
 
 
-def kill_after(workflow: ConfigWorkflow, iteration: int) -> None:
-    """Die in the middle of an epoch."""
-
-    def die(engine: Any) -> None:
-        if engine.state.iteration == iteration:
-            raise Killed
-
-    trainer = workflow.parser.get_parsed_content("train#trainer")
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, die)
-
-
-def flat(state: Any, name: str = "") -> dict[str, torch.Tensor]:
-    """Every number in a run's state."""
-    if isinstance(state, torch.Tensor):
-        return {name: state}
-    if isinstance(state, dict | list | tuple):
-        items = state.items() if isinstance(state, dict) else enumerate(state)
-        return {k: v for key, value in items for k, v in flat(value, f"{name}.{key}").items()}
-    return {name: torch.tensor(state)} if isinstance(state, int | float) else {}
-
-
-def test_resume_equals_uninterrupted(cohort: Path, tmp_path: Path) -> None:
+def test_resume_equals_uninterrupted(cohort: Path, tmp_path: Path, runs: SimpleNamespace) -> None:
     train(make_workflow(cohort, tmp_path / "whole"))
     for iteration in (2, 5):  # in the first epoch, where nothing is saved, and in the second
         stopped = make_workflow(cohort, tmp_path / "resumed")
-        kill_after(stopped, iteration)
-        with pytest.raises(Killed):
-            stopped.run()
+        runs.kill(stopped, iteration)
     train(make_workflow(cohort, tmp_path / "resumed"))
     whole, resumed = (load_weights(tmp_path / name / "run_state.pt") for name in ("whole", "resumed"))
     assert whole["epoch"] == resumed["epoch"] == EPOCHS
-    expected, found = flat(whole["objects"]), flat(resumed["objects"])
-    assert expected.keys() == found.keys()
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert runs.differing(whole["objects"], resumed["objects"]) == []
     assert whole["objects"]["loss"]["multipliers"].count_nonzero() > 0
     for name in ("epochs.jsonl", "model.pt"):
         assert (tmp_path / "whole" / name).is_file()
     assert (tmp_path / "whole" / "epochs.jsonl").read_text() == (tmp_path / "resumed" / "epochs.jsonl").read_text()
 
 
-def test_a_worse_model_never_overwrites_the_best_after_a_resume(cohort: Path, tmp_path: Path) -> None:
+def test_a_worse_model_never_overwrites_the_best_after_a_resume(
+    cohort: Path, tmp_path: Path, runs: SimpleNamespace
+) -> None:
     """Trained half way, then resumed with a best score that no later epoch can reach."""
-    half = make_workflow(cohort, tmp_path)
-    kill_after(half, 5)
-    with pytest.raises(Killed):
-        half.run()
+    runs.kill(make_workflow(cohort, tmp_path), 5)
     state = load_weights(tmp_path / "run_state.pt")
     state["objects"]["best_model"]["best"] = 2.0
     torch.save(state, tmp_path / "run_state.pt")
     before = (tmp_path / "model.pt").read_bytes()
     train(make_workflow(cohort, tmp_path))
     assert (tmp_path / "model.pt").read_bytes() == before
+
+
+def test_epochs_without_validation_are_logged_and_are_none_of_the_penaltys(cohort: Path, tmp_path: Path) -> None:
+    train(make_workflow(cohort, tmp_path, val_interval=2, mu_margin=0.0, rho=2.0))
+    rows = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows if "val_auc" in row] == [2, 4]
+    assert load_weights(tmp_path / "run_state.pt")["objects"]["loss"]["history"][0] == 2  # steps of the penalty
 
 
 def test_state_of_another_run_is_refused(cohort: Path, tmp_path: Path) -> None:
