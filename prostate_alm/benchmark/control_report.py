@@ -4,23 +4,20 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from prostate_alm.benchmark.control import arms
-from prostate_alm.benchmark.experiments import labels, summary
+from prostate_alm.benchmark.experiments import figure, labels, summary
 from prostate_alm.benchmark.figures import Difference, interval_figure
-from prostate_alm.benchmark.rendering import p_text
+from prostate_alm.benchmark.rendering import p_text, write_text
 from prostate_alm.benchmark.studies import Outcome
 from prostate_alm.benchmark.table import Caption
-from prostate_alm.evaluation.bootstrap import (
-    FewPositivesWarning,
-    fpr_at_tpr_difference,
-    fpr_at_tpr_interval,
-)
+from prostate_alm.evaluation.bootstrap import FewPositivesWarning, fpr_at_tpr_difference
 from prostate_alm.evaluation.comparisons import SeedComparison, holm, paired_seeds
-from prostate_alm.evaluation.delong import delong_interval, delong_test
+from prostate_alm.evaluation.delong import delong_test
 from prostate_alm.evaluation.resampling import PairedDifference
 from prostate_alm.parcel import write_json
 
@@ -92,9 +89,7 @@ def write_control(outcomes: Mapping[str, Outcome], folder: Path, caption: Captio
             better="lower",
         )
     path = folder / "control.md"
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(_markdown(figures, comparisons, caption), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, _markdown(figures, comparisons, caption))
     return path
 
 
@@ -102,11 +97,10 @@ def arm_figures(outcome: Outcome) -> dict[str, Any]:
     """Choice and figures of an arm, in percent: members' mean and standard deviation, the ensemble's with interval."""
     found: dict[str, Any] = {"chosen": dict(outcome.chosen), "members": len(outcome.runs)}
     for metric in METRICS:
-        values = _of_members(outcome, metric)
-        value, low, high = _ensemble_interval(outcome, metric)
+        values, ensemble = _of_members(outcome, metric), figure(metric, outcome)
         found[metric] = {
             "mean": float(values.mean()), "sd": float(values.std(ddof=1)) if values.size > 1 else None,
-            "ensemble": value, "low": low, "high": high,
+            "ensemble": ensemble.value, "low": ensemble.low, "high": ensemble.high,
         }  # fmt: skip
     return found
 
@@ -120,24 +114,12 @@ def _of_members(outcome: Outcome, metric: str) -> Any:
     return 100 * np.array([run.metrics[metric] for run in outcome.runs])
 
 
-def _ensemble_interval(outcome: Outcome, metric: str) -> tuple[float, float, float]:
-    """Value and 95 % interval in percent."""
-    scores, truth = summary(outcome).ensemble_logits, labels(outcome)
-    if metric == AUC:
-        area = delong_interval(scores, truth)
-        return 100 * area.auc, 100 * area.low, 100 * area.high
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewPositivesWarning)
-        rate = fpr_at_tpr_interval(scores, truth, float(metric.partition("=")[2]))
-    return 100 * rate.value, 100 * rate.low, 100 * rate.high
-
-
 def _of_ensembles(arm: Outcome, reference: Outcome, metric: str) -> PairedDifference:
     """Difference of the ensembles in percentage points, over test images."""
     a, b, truth = summary(arm).ensemble_logits, summary(reference).ensemble_logits, labels(arm)
     if metric == AUC:
         tested = delong_test(a, b, truth)
-        half = 1.959963984540054 * tested.standard_error
+        half = NormalDist().inv_cdf(0.975) * tested.standard_error
         low, high = tested.difference - half, tested.difference + half
         return PairedDifference(100 * tested.difference, 100 * low, 100 * high, tested.p_value)
     with warnings.catch_warnings():

@@ -161,10 +161,22 @@ def _cell(column: Column, outcome: Outcome, baseline: Outcome | None, resamples:
         return Cell(failed=True, note=f"{len(outcome.failures)} runs failed")
     if baseline is not None and (baseline.failures or not baseline.runs):
         baseline = None
-    make = next(make for prefix, make in _FIGURES.items() if column.metric.startswith(prefix))
+    return figure(column.metric, outcome, baseline, resamples=resamples)
+
+
+def figure(metric: str, outcome: Outcome, baseline: Outcome | None = None, *, resamples: int = 2000) -> Cell:
+    """Return a figure of an outcome that has runs, in percent: value, interval, p-value against a baseline.
+
+    Args:
+        metric: as the columns of `paper_values` are named.
+        outcome: whose.
+        baseline: what it is tested against.
+        resamples: of the bootstrap.
+    """
+    make = next(make for prefix, make in _FIGURES.items() if metric.startswith(prefix))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewPositivesWarning)  # the cell's note says it
-        return make(column.metric, outcome, baseline, resamples)
+        return make(metric, outcome, baseline, resamples)
 
 
 def summary(outcome: Outcome) -> MemberSummary:

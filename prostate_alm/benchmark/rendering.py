@@ -127,7 +127,7 @@ def write_table(table: ResultTable, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = {suffix: folder / f"table-{table.number:02d}.{suffix}" for suffix in ("md", "csv", "tex", "json")}
     for suffix, render in (("md", to_markdown), ("csv", to_csv), ("tex", to_latex)):
-        _write_text(paths[suffix], render(table))
+        write_text(paths[suffix], render(table))
     write_json(paths["json"], table)
     return paths
 
@@ -141,7 +141,7 @@ def p_text(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write so that `path` holds either the old content or the whole new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8", newline="\n")
