@@ -58,6 +58,7 @@ def test_metrics_are_those_of_the_test_scores(record):
     assert record.metrics["fpr@tpr=1.0"] == np.mean(scores[labels == 0] >= scores[labels == 1].min())
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_run_that_was_interrupted_goes_on_after_its_last_epoch(record, spec, cifar_folder, tmp_path):
     state_file = tmp_path / spec.key / "run_state.pt"
 

@@ -42,6 +42,7 @@ def wait_for_records(out: Path, count: int, process: subprocess.Popen[str]) -> N
         time.sleep(0.01)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_grid_that_was_killed_and_interrupted_makes_its_table_at_the_third_start(archives, tmp_path):
     with start(archives, tmp_path) as killed:
         wait_for_records(tmp_path, 3, killed)
