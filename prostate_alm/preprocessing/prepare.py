@@ -92,7 +92,7 @@ class Preprocessing:
         adc, adc_valid = sample_positive_on(study.adc, grid)
         image = torch.stack([standardise(t2, t2_inside), standardise(dwi, dwi_inside), scale_adc(adc, adc_valid)])
         values = {"t2": (t2, t2_inside), "dwi": (dwi, dwi_inside), "adc": (adc, adc_valid)}
-        return PreparedImage(image, quality_findings(study, values))
+        return PreparedImage(image, quality_findings(study, values, box_mm=self.box_mm))
 
 
 class StudyToImage(Transform):
