@@ -1,7 +1,8 @@
 """Import a cohort: folders or zips of DICOM and a label table become NIfTI and a datalist.
 
 Each study lies below one folder, in a folder or zip named as in the table's `study` column. What can't be
-read is left out and listed with its reason. The names in `study` and `patient` are taken over as they are:
+read is left out and listed with its reason. An ADC map in another unit is rescaled and flagged where its unit is
+certain, else left out. The names in `study` and `patient` are taken over as they are:
 they have to be pseudonyms.
 """
 
@@ -23,6 +24,7 @@ from prostate_alm.datasets.label_table import LabelRow, read_label_table
 from prostate_alm.datasets.parallel import in_processes
 from prostate_alm.errors import ArgumentError, CohortError, Reason, StudyRefusedError
 from prostate_alm.parcel import write_json
+from prostate_alm.preprocessing.adc_scale import in_adc_units
 from prostate_alm.readers import read_study
 from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.study import Study
@@ -119,7 +121,7 @@ def _import_study(studies: Path, task: _Task) -> _Imported:
         if noted["input"] == fingerprint:
             return _Imported(noted["facts"])
     try:
-        study = read_study(task.source)
+        study = in_adc_units(read_study(task.source))
     except StudyRefusedError as error:
         shutil.rmtree(target, ignore_errors=True)
         return _Imported(None, Exclusion(study=task.study, reason=error.reason, message=str(error)))

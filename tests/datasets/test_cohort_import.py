@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from prostate_alm.datasets.cohort_import import import_dicom_cohort
 from prostate_alm.datasets.datalist import read_datalist
@@ -51,6 +52,21 @@ def test_the_datalist_holds_what_the_reader_sees(dicom_cohort: Path, tmp_path: P
     assert np.array_equal(read.t2.data, kept.t2.data)
     assert np.array_equal(read.dwi[max(read.dwi)].data, kept.dwi[max(kept.dwi)].data)
     assert read.adc.geometry.is_close(kept.adc.geometry)
+
+
+def test_an_adc_in_tenths_of_its_unit_is_rescaled_and_flagged(dicom_cohort: Path, tmp_path: Path) -> None:
+    shutil.copytree(dicom_cohort, tmp_path / "in")
+    for path in (tmp_path / "in" / "dicom" / "syn9-0000").glob("*.dcm"):
+        image = dcmread(path)
+        if "ADC" in image.ImageType:
+            image.PixelData = (image.pixel_array // 10).astype(image.pixel_array.dtype).tobytes()
+            image.save_as(path)
+    import_dicom_cohort(tmp_path / "in" / "dicom", dicom_cohort / "labels.csv", tmp_path / "out")
+    entries = read_datalist(tmp_path / "out" / "datalist.json").entries("training")
+    flags = {entry["study"]: entry.get("flags", []) for entry in entries}
+    assert flags == {"syn9-0000": ["ADC_RESCALED"], "syn9-0001": []}
+    before, kept = read_study(dicom_cohort / "dicom" / "syn9-0000"), LoadStudy()(entries[0])["study"]
+    assert np.abs(kept.adc.data - before.adc.data).max() < 10  # what the last digit lost
 
 
 def test_what_can_not_be_kept_is_listed_with_its_reason(with_faults: Path, tmp_path: Path) -> None:
