@@ -166,6 +166,7 @@ def _packed(plan: CasePlan, folder: Path) -> Path:
 
 
 def _write_nifti(plan: CasePlan, faulty: Study, right: Study, folder: Path) -> Case:
+    faulty, right = exports.with_rows_turned(faulty), exports.with_rows_turned(right)
     exports.write_dcm2niix_files(faulty, (3, 4, 5), folder)
     _break_single_files(plan, {Role.T2: "3_*", Role.DWI: "4_*", Role.ADC: "5_*"}, folder)
     return _case(plan, folder, right, {})

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from pydicom.uid import (
 
 from prostate_alm.datasets.synthetic.examination import CANARY
 from prostate_alm.datasets.synthetic.part10 import synthetic_uid
-from prostate_alm.study import FloatArray, Geometry, Study
+from prostate_alm.study import FloatArray, Geometry, Study, Volume
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 STRAY_FILES = {
@@ -88,10 +89,10 @@ def zip_folder(folder: Path, target: Path) -> None:
 
 
 def write_dcm2niix_files(study: Study, numbers: Sequence[int], folder: Path) -> None:
-    """Write what dcm2niix makes of T2w, diffusion and ADC: rows turned around, a ``.bval`` beside the ADC too.
+    """Write what dcm2niix makes of T2w, diffusion and ADC: a ``.bval`` beside the ADC too.
 
     Args:
-        study: what is written; values are stored as integers of 16 bits.
+        study: what is written, `with_rows_turned`; values are stored as integers of 16 bits.
         numbers: series numbers of T2w, diffusion and ADC, which the names begin with.
         folder: where to.
     """
@@ -111,11 +112,22 @@ def write_dcm2niix_files(study: Study, numbers: Sequence[int], folder: Path) -> 
         (folder / f"{name}.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _write_nifti(path: Path, data: FloatArray, geometry: Geometry) -> None:
-    affine, rows = np.array(_RAS_TO_LPS @ geometry.affine), data.shape[1]
-    affine[:3, 3] += affine[:3, 1] * (rows - 1)
+def with_rows_turned(study: Study) -> Study:
+    """The same study on grids whose rows run the other way, as those of dcm2niix do."""
+    dwi = {b: _rows_turned(volume) for b, volume in study.dwi.items()}
+    return replace(study, t2=_rows_turned(study.t2), dwi=dwi, adc=_rows_turned(study.adc))
+
+
+def _rows_turned(volume: Volume) -> Volume:
+    affine = np.array(volume.geometry.affine)
+    affine[:3, 3] += affine[:3, 1] * (volume.geometry.shape[1] - 1)
     affine[:3, 1] *= -1
-    image = Nifti1Image(np.ascontiguousarray(data[:, ::-1]).astype(np.int16), affine)
+    return replace(volume, data=volume.data[:, ::-1], geometry=Geometry(volume.geometry.shape, affine))
+
+
+def _write_nifti(path: Path, data: FloatArray, geometry: Geometry) -> None:
+    affine = _RAS_TO_LPS @ geometry.affine
+    image = Nifti1Image(data.astype(np.int16), affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_qform(affine, code="scanner")
     image.set_sform(affine, code="scanner")
