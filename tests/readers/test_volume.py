@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from pydicom.uid import JPEGLosslessSV1, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers import inspect_study, read_study
@@ -67,12 +67,20 @@ def test_pixels_that_are_no_grey_values_are_refused(build, write, changes):
     assert inspect_study(folder).refusal is None  # it decodes no pixel
 
 
-def test_run_length_encoding_is_read(build, tmp_path):
-    images = build.study()
-    key = read_study(build.write(images, tmp_path / "plain")).key
-    for image in images:
-        image.compress(RLELossless, generate_instance_uid=False)
-    assert read_study(build.write(images, tmp_path / "encoded")).key == key
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize("signed", [0, 1])
+def test_an_encoding_without_loss_gives_the_same_study(build, tmp_path, syntax, signed):
+    t2, others = build.t2(size=(64, 60)), [*build.dwi(), *build.adc()]
+    for place, image in enumerate(t2):
+        image.PixelRepresentation, image.RescaleSlope, image.RescaleIntercept = signed, "2", "-3"
+        values = np.random.default_rng(place).integers(-2000 * signed, 4095 - 2048 * signed, (64, 60))
+        image.PixelData = values.astype("<i2").tobytes()
+    plain = read_study(build.write([*t2, *others], tmp_path / "plain"))
+    for image in t2:
+        image.compress(syntax, generate_instance_uid=False)
+    encoded = read_study(build.write([*t2, *others], tmp_path / "encoded"))
+    assert np.array_equal(encoded.t2.data, plain.t2.data)
+    assert encoded.t2.data.min() < -3 if signed else encoded.t2.data.min() >= -3
 
 
 def test_an_encoding_that_nothing_decodes_is_refused(build, write):
