@@ -66,6 +66,20 @@ def cohort_import(
     import_cohort(dicom, labels, out, workers=_cores(workers))
 
 
+@cohort.command("split")
+def cohort_split(
+    datalist: Annotated[Path, typer.Option(help="datalist.json of the cohort.")],
+    out: Annotated[Path, typer.Option(help="The new datalist, in the same folder.")],
+    folds: Annotated[int, typer.Option(help="Of the training side.", min=2)] = 5,
+    test_share: Annotated[float | None, typer.Option(help="Draw a new test side of this share.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+) -> None:
+    """Write folds, and a test side on demand: by patient, each with its share of the few, or refuse."""
+    from prostate_alm.commands.cohort_split import split_cohort
+
+    split_cohort(datalist, out, folds=folds, test_share=test_share, seed=seed)
+
+
 @app.command()
 def train(
     datalist: Annotated[Path, typer.Option(help="datalist.json of the cohort.")],

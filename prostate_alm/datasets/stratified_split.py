@@ -9,9 +9,34 @@ from typing import Any
 
 import numpy as np
 
+from prostate_alm.datasets.datalist import Datalist, make_datalist
 from prostate_alm.errors import ArgumentError, CohortError
 
 Entry = Mapping[str, Any]
+
+
+def split_datalist(datalist: Datalist, *, folds: int, test_share: float | None, seed: int) -> Datalist:
+    """The datalist with a fold for each training patient, and with `test_share` a test side drawn anew.
+
+    Args:
+        datalist: whose entries keep all else.
+        folds: F of the training side.
+        test_share: share of all patients, of each label alike; None keeps the test side as it is.
+        seed: of both draws.
+
+    Raises:
+        ArgumentError: as `deal_folds` and `draw_test_patients`.
+        CohortError: likewise.
+    """
+    training, test = ([entry.model_dump(exclude_none=True) for entry in e] for e in (datalist.training, datalist.test))
+    if test_share is not None:
+        everyone = sorted([*training, *test], key=lambda entry: entry["index"])
+        drawn = draw_test_patients(everyone, share=test_share, seed=seed)
+        training = [entry for entry in everyone if entry["patient"] not in drawn]
+        test = [{name: v for name, v in e.items() if name != "fold"} for e in everyone if e["patient"] in drawn]
+    fold_of = deal_folds(training, folds=folds, seed=seed)
+    dealt = [{**entry, "fold": fold_of[entry["patient"]]} for entry in training]
+    return make_datalist(datalist.name, training=dealt, test=test)
 
 
 def deal_folds(entries: Sequence[Entry], *, folds: int, seed: int) -> dict[str, int]:

@@ -1,13 +1,18 @@
 """Each fold gets its share of the few, whatever the cohort; a patient is never divided."""
 
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prostate_alm.datasets.stratified_split import deal_folds, draw_test_patients
+from prostate_alm.commands.cohort_split import split_cohort
+from prostate_alm.datasets.datalist import read_datalist
+from prostate_alm.datasets.splits import member_split
+from prostate_alm.datasets.stratified_split import deal_folds, draw_test_patients, split_datalist
 from prostate_alm.errors import ArgumentError, CohortError
 
 
@@ -56,3 +61,36 @@ def test_too_few_are_refused() -> None:
         deal_folds(make_entries(40, 4), folds=1, seed=0)
     with pytest.raises(ArgumentError):
         draw_test_patients(make_entries(40, 4), share=1.0, seed=0)
+
+
+def test_a_split_datalist_is_taken_at_its_word_by_the_members(cohort: Path, tmp_path: Path) -> None:
+    """18 patients to train on, 6 of them positive, and a test side of 6 with 2."""
+    split = split_datalist(read_datalist(cohort), folds=3, test_share=None, seed=4)
+    assert [entry.study for entry in split.test] == [entry.study for entry in read_datalist(cohort).test]
+    entries = [entry.model_dump() for entry in split.training]
+    for member in range(3):
+        _, validation = member_split(entries, member=member, repeats=1, folds=3, seed=0)
+        assert sum(entry["label"] for entry in validation) == 2
+        assert {entry["fold"] for entry in validation} == {member}
+
+
+def test_a_new_test_side_is_drawn_from_everyone(cohort: Path) -> None:
+    before = read_datalist(cohort)
+    split = split_datalist(before, folds=2, test_share=0.5, seed=4)
+    assert len(split.test) == 12
+    assert sum(entry.label for entry in split.test) == 4
+    assert all(entry.fold is None for entry in split.test)
+    indices = sorted(entry.index for entry in [*split.training, *split.test])
+    assert indices == sorted(entry.index for entry in [*before.training, *before.test])
+
+
+def test_the_command_writes_beside_the_datalist_and_nowhere_else(
+    cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "cohort"
+    shutil.copytree(cohort.parent, folder)
+    with pytest.raises(CohortError, match="must lie beside"):
+        split_cohort(folder / "datalist.json", tmp_path / "out.json", folds=3, test_share=None, seed=0)
+    split_cohort(folder / "datalist.json", folder / "split.json", folds=3, test_share=None, seed=0)
+    assert "fold 0: 6 studies; patients with label 1: 2, with label 0: 4" in capsys.readouterr().out
+    assert {entry["fold"] for entry in read_datalist(folder / "split.json").entries("training")} == {0, 1, 2}
