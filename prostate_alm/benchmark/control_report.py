@@ -11,7 +11,7 @@ import numpy as np
 
 from prostate_alm.benchmark.control import arms
 from prostate_alm.benchmark.experiments import figure, labels, summary
-from prostate_alm.benchmark.figures import Difference, interval_figure
+from prostate_alm.benchmark.figures import Difference, interval_figure, roc_figure
 from prostate_alm.benchmark.rendering import p_text, write_text
 from prostate_alm.benchmark.studies import Outcome
 from prostate_alm.benchmark.table import Caption
@@ -19,10 +19,12 @@ from prostate_alm.evaluation.bootstrap import FewPositivesWarning, fpr_at_tpr_di
 from prostate_alm.evaluation.comparisons import SeedComparison, holm, paired_seeds
 from prostate_alm.evaluation.delong import delong_test
 from prostate_alm.evaluation.resampling import PairedDifference
+from prostate_alm.evaluation.roc import RocCurve, roc_curve
 from prostate_alm.parcel import write_json
 
 TPRS = (0.98, 0.95)
 AUC = "auc"
+MAIN_ARMS = ("BCE", "BCE, class-aware", "ALM", "ALM, class-aware")
 METRICS = (*(f"fpr@tpr={tpr}" for tpr in TPRS), AUC)
 
 
@@ -69,7 +71,7 @@ def compared(outcomes: Mapping[str, Outcome]) -> list[Comparison]:
 
 
 def write_control(outcomes: Mapping[str, Outcome], folder: Path, caption: Caption) -> Path:
-    """Write `control.md`, `control.json` and `control.png`; returns the first."""
+    """Write `control.md`, `control.json`, `control.png` (differences) and `control-roc.png`; returns the first."""
     comparisons = compared(outcomes)
     complete = {name: outcome for name, outcome in outcomes.items() if _complete(outcomes, name)}
     figures = {name: arm_figures(outcome) for name, outcome in complete.items()}
@@ -88,6 +90,9 @@ def write_control(outcomes: Mapping[str, Outcome], folder: Path, caption: Captio
             reference="reference",
             better="lower",
         )
+    curves = {name: ensemble_curve(complete[name]) for name in MAIN_ARMS if name in complete}
+    if curves:
+        roc_figure(curves, folder / "control-roc.png")
     path = folder / "control.md"
     write_text(path, _markdown(figures, comparisons, caption))
     return path
@@ -103,6 +108,11 @@ def arm_figures(outcome: Outcome) -> dict[str, Any]:
             "ensemble": ensemble.value, "low": ensemble.low, "high": ensemble.high,
         }  # fmt: skip
     return found
+
+
+def ensemble_curve(outcome: Outcome) -> RocCurve:
+    """The ROC curve of an arm's ensemble on the test images."""
+    return roc_curve(summary(outcome).ensemble_logits, labels(outcome))
 
 
 def _complete(outcomes: Mapping[str, Outcome], name: str) -> bool:

@@ -59,7 +59,8 @@ def test_the_report_has_a_line_for_each_arm_and_each_comparison(arm_factory, tmp
     for comparison in compared(outcomes):
         assert f"| {comparison.arm} − {comparison.reference} |" in text
     assert "made by hand" in text
-    assert (tmp_path / "control.png").stat().st_size > 1000
+    for name in ("control.png", "control-roc.png"):
+        assert (tmp_path / name).stat().st_size > 1000
 
 
 def test_the_published_figures_follow_from_the_published_runs():
