@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache
 
-RULES_VERSION = "2"  # raised with every change of what is chosen; the hash changes by itself
+RULES_VERSION = "3"  # raised with every change of what is chosen; the hash changes by itself
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class GeometryRules:
     in_line: float = 0.1  # mm a slice may lie beside the normal through the middle of all
     same_corner: float = 0.1  # mm between the far corners of two slices that have one spacing and orientation
     location_agrees: float = 0.02  # mm: SliceLocation measures the position when most images agree to this
+    stated_gap: float = 1.5  # mm: less in Spacing Between Slices may be the space between the edges of slices
+    stated_agrees: float = 0.01  # of Spacing Between Slices
     spacing_tolerance: float = 1e-3  # mm, between series
 
 

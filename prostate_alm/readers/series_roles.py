@@ -128,27 +128,34 @@ def _is_calculated(instance: Instance) -> bool:
 
 
 def _t2(series: DicomSeries) -> tuple[SeriesRole, str]:
-    first = series.first
     axial, positions = _axial_positions(series.instances)
-    problem = _no_t2_contrast(series) or _no_single_volume(series.instances)
+    judged = _axial_or_all(series.instances, whole=positions >= ROLES.t2_positions)
+    problem = _no_t2_contrast(judged[0]) or _no_single_volume(judged)
     if problem is None and axial * 2 < len(series.instances) and positions < ROLES.t2_positions:
         problem = "not axial"  # what holds a whole axial stack among others stays a candidate, and is refused as mixed
     if problem is None and positions < ROLES.t2_positions:
         problem = f"{positions} axial slices, T2 has at least {ROLES.t2_positions}"
     if problem is not None:
         return SeriesRole.OTHER, problem
-    echo, repetition = _time("echo", first.echo_time), _time("repetition", first.repetition_time)
+    echo, repetition = _time("echo", judged[0].echo_time), _time("repetition", judged[0].repetition_time)
     return SeriesRole.T2, f"axial, {echo}, {repetition}, {positions} slices"
 
 
-def _no_t2_contrast(series: DicomSeries) -> str | None:
-    echo, repetition = series.first.echo_time, series.first.repetition_time
-    named = _NOT_T2.search(series.description.upper())
+def _axial_or_all(instances: Sequence[Instance], *, whole: bool) -> Sequence[Instance]:
+    """The images that a series is judged by: a whole axial stack alone, where other planes share its series."""
+    if not whole:
+        return instances
+    return [one for one in instances if one.orientation is None or is_axial_image(one)]
+
+
+def _no_t2_contrast(first: Instance) -> str | None:
+    echo, repetition = first.echo_time, first.repetition_time
+    named = _NOT_T2.search(first.description.upper())
     if named:
         return f"the description says {named[1]}"
-    if "EP" in series.first.sequences:
+    if "EP" in first.sequences:
         return "echo-planar, and neither diffusion nor a map"
-    if "PROCESSED" in series.first.image_type:
+    if "PROCESSED" in first.image_type:
         return "ImageType says processed, and nothing says of what"
     if echo is None or echo < ROLES.t2_echo_time:
         return f"{_time('echo', echo)}, T2 has at least {ROLES.t2_echo_time:g}"

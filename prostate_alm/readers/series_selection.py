@@ -110,7 +110,9 @@ def _choose_all(found: Sequence[RoledSeries], named: NamedSeries, chosen: dict[S
     chosen[SeriesRole.DWI] = _choose(dwi, _dwi_rules(adc), by_hand=SeriesRole.DWI in named)
     stack, winner = chosen[SeriesRole.DWI].stack, chosen[SeriesRole.DWI].candidate
     chosen[SeriesRole.T2] = _choose(t2, _t2_rules(winner, stack.geometry), by_hand=SeriesRole.T2 in named)
-    sibling = _choose_adc(adc, winner, stack.geometry, by_hand=SeriesRole.ADC in named)
+    sibling = _choose_adc(
+        adc, winner, stack.geometry, by_hand=SeriesRole.ADC in named, dwi_by_hand=SeriesRole.DWI in named
+    )
     if sibling is not None:
         chosen[SeriesRole.ADC] = sibling
     elif len(stack.volumes) < 2:
@@ -211,10 +213,22 @@ def _t2_rules(dwi: Candidate, grid: Geometry) -> list[_Rule]:
             -round(min((max(image.spacing or (math.inf,)) for image in _axial_images(one)), default=math.inf), 3)
         ),
         # the latest of two may lie in a series with others, in one that is rejected for it: then nobody knows
-        lambda one: one.defect is None or one.defect.reason is Reason.ORIENTATION_MIXED,
-        lambda one: one.time,
+        lambda one: one.defect is None or _in_several_planes(one),
+        _axial_time,
     )
     return _rules(CHOICE.t2, keys)
+
+
+def _in_several_planes(candidate: Candidate) -> bool:
+    """Whether axial images share their series with others, whatever such a stack was rejected for."""
+    assert candidate.defect is not None
+    turned = any(one.orientation is not None and not is_axial_image(one) for one in candidate.members[0].instances)
+    return turned or candidate.defect.reason is Reason.ORIENTATION_MIXED
+
+
+def _axial_time(candidate: Candidate) -> float:
+    """When the axial images were begun, in seconds; -inf when unknown. What they share a series with may be older."""
+    return min((one.time for one in _axial_images(candidate) if one.time is not None), default=-math.inf)
 
 
 def _axial_images(candidate: Candidate) -> list[Instance]:
@@ -269,7 +283,21 @@ def _on_grid(adc: Candidate, dwi: Candidate) -> bool:
     return bool(np.abs(offset[:2]).max() <= 0.05)  # of a voxel
 
 
-def _choose_adc(candidates: Sequence[Candidate], dwi: Candidate, grid: Geometry, *, by_hand: bool) -> Chosen | None:
+def _refuse_displaced(candidates: Sequence[Candidate], dwi: Candidate, grid: Geometry) -> None:
+    """Raise when an ADC map has the size of the DWI and lies elsewhere: one of the two may be misplaced."""
+    for one in candidates:
+        alike = one.stack is not None and one.stack.geometry.shape == grid.shape
+        if alike and one.first.frame_of_reference == dwi.first.frame_of_reference:
+            raise StudyRefusedError(
+                Reason.GEOMETRY_INVALID,
+                f"the ADC (series {one.numbers}) has the size of the DWI (series {dwi.numbers}) and lies elsewhere; name"
+                " the DWI by hand if it is right, and the ADC is fitted to it.",
+            )
+
+
+def _choose_adc(
+    candidates: Sequence[Candidate], dwi: Candidate, grid: Geometry, *, by_hand: bool, dwi_by_hand: bool
+) -> Chosen | None:
     """The ADC series on the DWI's grid that was acquired nearest to it; None when there is none on it."""
     on_grid = [one for one in candidates if _on_grid(one, dwi)]
     if not on_grid and by_hand:
@@ -279,6 +307,8 @@ def _choose_adc(candidates: Sequence[Candidate], dwi: Candidate, grid: Geometry,
             f" {dwi.numbers}); name one that does.",
         )
     if not on_grid:
+        if not dwi_by_hand:
+            _refuse_displaced(candidates, dwi, grid)
         return None
     aside = tuple((one, "not on the grid of the DWI") for one in candidates if one not in on_grid)
     keys = (

@@ -381,6 +381,28 @@ def test_a_later_t2_under_the_uid_of_another_plane_is_not_passed_over(build, ins
         assert chosen(found)["t2"] == outcome
 
 
+@pytest.mark.parametrize(
+    "sagittal",
+    [
+        {"size": (8, 8)},  # not the orientation is what such a stack fails by first
+        {"EchoTime": 90},
+        {"description": "localizer", "EchoTime": 4, "RepetitionTime": 8, "ScanningSequence": "GR"},
+    ],
+)
+def test_a_repeat_under_the_uid_of_an_older_sagittal_is_refused_not_passed_over(build, inspect, sagittal):
+    """The series began before both T2, but its axial images are the latest."""
+    other = build.t2(
+        **{"number": 2, "orientation": (0, 1, 0, 0, 0, -1), "slices": 15, "AcquisitionTime": "095000", **sagittal}
+    )
+    repeat = build.t2(number=2, AcquisitionTime="103000")
+    for image in repeat:
+        image.SeriesInstanceUID = other[0].SeriesInstanceUID
+    older = [*build.t2(number=4, AcquisitionTime="100000"), *build.dwi(), *build.adc()]
+    assert reason(inspect([*other, *repeat, *older])) in {Reason.GEOMETRY_INVALID, Reason.ORIENTATION_MIXED}
+    newer = [*build.t2(number=4, AcquisitionTime="110000"), *build.dwi(), *build.adc()]
+    assert chosen(inspect([*other, *repeat, *newer]))["t2"] == 4
+
+
 def test_dozens_of_dynamic_series_change_nothing(build, inspect):
     dynamic = [
         image
