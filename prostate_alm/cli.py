@@ -55,15 +55,17 @@ def cohort_synthesize(
 
 @cohort.command("import")
 def cohort_import(
-    dicom: Annotated[Path, typer.Option(help="Folder with one folder or zip a study.")],
+    dicom: Annotated[Path, typer.Option(help="Folder of the studies: DICOM, NIfTI or MHA, zips too.")],
     labels: Annotated[Path, typer.Option(help="CSV with the columns study, patient, label.")],
     out: OutDir,
+    keys: Annotated[Path | None, typer.Option(help="Private file of the keys; default: OUT.keys.csv.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Leave out poor images too, not only wrong ones.")] = False,
     workers: Workers = None,
 ) -> None:
-    """Import DICOM studies and labels as NIfTI with a datalist; every exclusion is explained."""
+    """Import studies and labels as NIfTI with a datalist; every exclusion is explained. Resumes."""
     from prostate_alm.commands.cohort_import import import_cohort
 
-    import_cohort(dicom, labels, out, workers=_cores(workers))
+    import_cohort(dicom, labels, out, workers=_cores(workers), keys=keys, strict=strict)
 
 
 @cohort.command("split")
@@ -167,9 +169,11 @@ def benchmark(
     out: OutDir,
     budget: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",
     ratio: Annotated[list[int] | None, typer.Option(help="Only these class ratios of the table.")] = None,
+    loss: Annotated[list[str] | None, typer.Option(help="Only these losses of the table, and ALM on them.")] = None,
     workers: Workers = None,
     backend: Annotated[str, typer.Option(help="local or ray.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: one on this machine.")] = None,
+    gpus: Annotated[float, typer.Option(help="Of each run on Ray; 0.5 lets two share one.", min=0.0)] = 0.0,
 ) -> None:
     """Run what a table of the paper needs, then write it beside the paper's figures. Resumes."""
     from prostate_alm.commands.benchmark import benchmark as make_table
@@ -183,6 +187,8 @@ def benchmark(
         backend=backend,
         address=address,
         ratios=ratio or (),
+        losses=loss or (),
+        gpus=gpus,
     )
     typer.echo(written.read_text(encoding="utf-8"))
 

@@ -59,6 +59,20 @@ class Experiment:
             return binary_methods(budget.binary_grids, self.losses, mbauc=self.mbauc)
         return multiclass_methods(budget.multiclass_grids, self.losses)
 
+    def only(self, names: Sequence[str]) -> "Experiment":
+        """The same with these losses alone, in the table's order; all for none.
+
+        Raises:
+            ArgumentError: the table has no such loss.
+        """
+        if not names:
+            return self
+        rows = {name.lower(): name for name in (*self.losses, *(["MBAUC"] if self.mbauc and self.binary else []))}
+        if stray := [name for name in names if name.lower() not in rows]:
+            raise ArgumentError(f"the table has no loss {stray[0]!r}. Available: {', '.join(rows.values())}.")
+        kept = {rows[name.lower()] for name in names}
+        return replace(self, losses=[loss for loss in self.losses if loss in kept], mbauc="MBAUC" in kept)
+
     def protocol(self, budget: Budget, ratio: int, data_sha256: str) -> Protocol:
         """What the rows of one ratio share."""
         kind = 0 if self.binary else 1

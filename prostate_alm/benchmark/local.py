@@ -13,6 +13,7 @@ from prostate_alm.benchmark.studies import Result
 from prostate_alm.errors import BenchmarkError
 
 ATTEMPTS = 3
+RUNS_A_PROCESS = 20  # a process grows by some 20 MB a run, so it is replaced now and then
 
 
 class LocalBackend:
@@ -51,9 +52,12 @@ class LocalBackend:
         """Run in this thread's own process; a process killed from outside is no fault of the run."""
         for _ in range(ATTEMPTS):
             try:
-                return self._begin(spec).result()
+                result = self._begin(spec).result()
             except BrokenProcessPool:
                 del self._local.pool
+            else:
+                self._replace_when_used()
+                return result
         raise BenchmarkError(f"the process of run {spec.key} died {ATTEMPTS} times; is there enough memory?")
 
     def _begin(self, spec: RunSpec) -> "Future[Result]":
@@ -61,8 +65,15 @@ class LocalBackend:
             if self._closed:
                 raise CancelledError
             if not hasattr(self._local, "pool"):
-                self._local.pool = self._new_pool()
+                self._local.pool, self._local.runs = self._new_pool(), 0
             return self._local.pool.submit(_attempt_here, spec, self.data, self.work)
+
+    def _replace_when_used(self) -> None:
+        """End this thread's process after its share of runs; the next run starts another."""
+        self._local.runs += 1
+        if self._local.runs >= RUNS_A_PROCESS:
+            self._local.pool.shutdown()
+            del self._local.pool
 
     def _new_pool(self) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(

@@ -2,7 +2,9 @@
 
 import os
 import platform
+import socket
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from prostate_alm.benchmark.studies import Result
 from prostate_alm.errors import BenchmarkError
 
 RETRIES = 2  # three attempts, as on one machine
+ANSWER_SECONDS = 10.0
 OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster that we start: records are small
 
 
@@ -26,21 +29,24 @@ class RayBackend:
         work: folder for unfinished runs; a node that can't write there takes a temporary folder.
         address: of the cluster, such as 10.0.0.1:6379, or "auto" on one of its nodes; None starts one here.
         threads: processors of each run.
+        gpus: graphics processors of each run; a part of one lets runs share it.
 
     Raises:
-        BenchmarkError: Ray is not installed, there is no cluster at `address`, or no node has so many processors.
+        BenchmarkError: Ray is not installed, there is no cluster at `address`, or no node has what a run needs.
     """
 
-    def __init__(self, data: Path, work: Path, *, address: str | None, threads: int = 1) -> None:
+    def __init__(self, data: Path, work: Path, *, address: str | None, threads: int = 1, gpus: float = 0.0) -> None:
         self.data, self.work, self.threads = data, work, threads
         self._ray = _connected(address)
-        processors = [node["Resources"].get("CPU", 0.0) for node in self._ray.nodes() if node["Alive"]]
-        self.slots = sum(int(count) // threads for count in processors)
+        resources = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        self.slots = sum(_slots(one, threads, gpus) for one in resources)
         if self.slots == 0:
             self._ray.shutdown()
-            raise BenchmarkError(f"no node of the Ray cluster has {threads} processors, which a run needs; add one.")
+            raise BenchmarkError(
+                f"no node of the Ray cluster has {threads} processors and {gpus:g} GPUs, which a run needs; add one."
+            )
         # what the run itself raises comes back as a `Failure`: only what died is tried again
-        self._task = self._ray.remote(num_cpus=threads, max_retries=RETRIES)(_attempt_on_node)
+        self._task = self._ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(_attempt_on_node)
 
     def submit(self, spec: RunSpec) -> "Future[Result]":
         """Begin a run when the cluster has processors for it."""
@@ -49,6 +55,12 @@ class RayBackend:
     def close(self) -> None:
         """Leave the cluster, which ends our runs there; a cluster that we started ends with it."""
         self._ray.shutdown()
+
+
+def _slots(resources: Mapping[str, float], threads: int, gpus: float) -> int:
+    """How many runs a node has room for."""
+    by_processors = int(resources.get("CPU", 0.0)) // threads
+    return min(by_processors, int(resources.get("GPU", 0.0) / gpus)) if gpus else by_processors
 
 
 def _connected(address: str | None) -> Any:
@@ -62,12 +74,20 @@ def _connected(address: str | None) -> Any:
     if address is None:
         options |= {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
+        _reach(address)
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise BenchmarkError(
             f"there is no Ray cluster to use at `address` {address!r}: {error} Start one with `ray start --head`."
         ) from error
     return ray
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError where nothing answers at HOST:PORT, for which Ray itself would wait many minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
 
 
 def _attempt_on_node(spec: RunSpec, data: Path, work: Path, threads: int) -> Result:

@@ -33,6 +33,8 @@ def benchmark(
     backend: str = "local",
     address: str | None = None,
     ratios: Sequence[int] = (),
+    losses: Sequence[str] = (),
+    gpus: float = 0.0,
 ) -> Path:
     """Run what a table needs and is not there yet, then write the table; returns its Markdown file.
 
@@ -45,6 +47,8 @@ def benchmark(
         backend: local or ray.
         address: of the Ray cluster; None starts one on this machine.
         ratios: which of the table's ratios; none given is all.
+        losses: which of the table's losses, each with its rows under the constraint; none given is all.
+        gpus: graphics processors of each run on a Ray cluster; a part of one lets runs share it.
 
     Raises:
         ArgumentError: an argument is none of the choices.
@@ -53,18 +57,20 @@ def benchmark(
     """
     spent = find_budget(budget)
     if table == "control":
+        if ratios or losses:
+            raise ArgumentError("`control` has one ratio and its own arms; leave `--ratio` and `--loss` out.")
         protocols = {RATIO: control_protocol(spent, read_cifar(data, "cifar10").sha256)}
         methods = [arm.method for arm in arms()]
     else:
-        experiment = find_experiment(_number(table))
+        experiment = find_experiment(_number(table)).only(losses)
         protocols = _protocols(experiment, spent, data, ratios)
         methods = experiment.methods(spent)
     for protocol in protocols.values():
         check_data(protocol.spec({}, 0), data)
-    outcomes = _run(methods, protocols, _backend(backend, data, out, workers=workers, address=address), out)
+    outcomes = _run(methods, protocols, _backend(backend, data, out, workers=workers, address=address, gpus=gpus), out)
     folder = out / table
     folder.mkdir(parents=True, exist_ok=True)
-    caption = _caption(outcomes, spent, _command(table, spent, ratios))
+    caption = _caption(outcomes, spent, _command(table, spent, ratios, losses))
     if table == "control":
         written = write_control({name: outcome for (_, name), outcome in outcomes.items()}, folder, caption)
     else:
@@ -94,14 +100,14 @@ def _protocols(experiment: Experiment, budget: Budget, data: Path, ratios: Seque
     return {ratio: experiment.protocol(budget, ratio, sha256) for ratio in ratios or experiment.ratios}
 
 
-def _backend(name: str, data: Path, out: Path, *, workers: int, address: str | None) -> Backend:
+def _backend(name: str, data: Path, out: Path, *, workers: int, address: str | None, gpus: float) -> Backend:
     work = (out / "work").absolute()
     if name == "local":
         return LocalBackend(data.absolute(), work, workers=workers)
     if name == "ray":
         from prostate_alm.benchmark.ray_backend import RayBackend  # noqa: PLC0415 - an optional extra
 
-        return RayBackend(data.absolute(), work, address=address)
+        return RayBackend(data.absolute(), work, address=address, gpus=gpus)
     raise ArgumentError(f"`backend` is {name!r}. Available: local, ray.")
 
 
@@ -153,9 +159,9 @@ def _caption(outcomes: Outcomes, budget: Budget, command: str) -> Caption:
     )
 
 
-def _command(table: str, budget: Budget, ratios: Sequence[int]) -> str:
+def _command(table: str, budget: Budget, ratios: Sequence[int], losses: Sequence[str]) -> str:
     """What makes the table again; the user's own folders are nobody else's business."""
-    chosen = "".join(f" --ratio {ratio}" for ratio in ratios)
+    chosen = "".join([*(f" --ratio {ratio}" for ratio in ratios), *(f" --loss {loss}" for loss in losses)])
     return f"prostate-alm benchmark {table} --data DIR --out DIR --budget {budget.name}{chosen}"
 
 

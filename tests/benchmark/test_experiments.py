@@ -52,6 +52,20 @@ def test_an_experiment_has_the_rows_and_the_ratios_of_its_table(number):
     assert tuple(experiment.ratios) == table.ratios()
 
 
+def test_some_losses_of_a_table_come_with_their_rows_under_the_constraint():
+    def rows(number, *losses):
+        return [method.name for method in find_experiment(number).only(losses).methods(PAPER)]
+
+    assert rows(1, "ldam", "bce") == ["BCE", "LDAM", "ALM + BCE", "ALM + LDAM"]  # in the table's order
+    assert rows(1, "mbauc", "S-FL") == ["S-FL", "MBAUC", "ALM + S-FL"]
+    assert rows(4, "cb-ce") == ["CB-CE", "ALM_m1 + CB-CE", "ALM_m2 + CB-CE"]
+    assert rows(2) == [method.name for method in find_experiment(2).methods(PAPER)]
+    with pytest.raises(ArgumentError, match="'fl'"):
+        find_experiment(1).only(["bce", "fl"])
+    with pytest.raises(ArgumentError, match="'mbauc'"):
+        find_experiment(12).only(["mbauc"])
+
+
 @pytest.mark.parametrize("number", TABLES)
 def test_every_column_of_a_table_can_be_filled(number, outcome_factory):
     """Whatever its metrics are called: with results for a row, no cell of it is left."""

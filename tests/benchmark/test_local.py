@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from prostate_alm.benchmark import local
 from prostate_alm.benchmark.local import LocalBackend
 from prostate_alm.benchmark.records import Failure, RunRecord
 
@@ -61,6 +62,15 @@ def test_a_run_whose_process_is_killed_is_finished_by_another(backend, work, tin
     assert trainers() != [process]
 
 
+def test_a_process_that_did_its_share_is_replaced(backend, tiny_spec, monkeypatch):
+    monkeypatch.setattr(local, "RUNS_A_PROCESS", 1)
+    used = []
+    for member in (6, 7):
+        assert isinstance(backend.submit(tiny_spec(max_epochs=1, member=member)).result(timeout=300), RunRecord)
+        used.append(trainers())
+    assert used == [[], []]
+
+
 def test_a_run_that_fails_names_the_first_cause_and_the_process_goes_on(backend, tiny_spec):
     assert isinstance(backend.submit(tiny_spec(max_epochs=1, member=5)).result(timeout=300), RunRecord)
     before = trainers()
@@ -104,6 +114,7 @@ def test_close_ends_what_runs_and_starts_nothing_new(cifar_folder, tmp_path, tin
 PARENT = """
 import sys
 from pathlib import Path
+from prostate_alm.benchmark import local
 from prostate_alm.benchmark.local import LocalBackend
 from prostate_alm.benchmark.records import RunSpec
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -25,15 +26,15 @@ MEMORY = 100 * 2**20
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Two nodes of one processor each, on this machine."""
+def cluster() -> Iterator[str]:
+    """Address of two nodes of one processor each, on this machine."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
-    yield cluster
+    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=MEMORY)  # a GPU in Ray's books alone
+    yield f"127.0.0.1:{str(cluster.address).rpartition(':')[2]}"  # tests may connect to this machine alone
     cluster.shutdown()
 
 
@@ -113,7 +114,7 @@ def test_two_nodes_and_a_killed_worker_give_the_table_of_one_process(cluster, ci
     work = tmp_path / "work"
     killer = threading.Thread(target=kill_workers_when, args=(work / watched.key / "run_state.pt", killed))
     killer.start()
-    backend = RayBackend(cifar_folder, work, address=cluster.address)
+    backend = RayBackend(cifar_folder, work, address=cluster)
     assert backend.slots == 2
     found = carried_out(backend, tmp_path / "runs", protocol)
     killer.join()
@@ -125,7 +126,7 @@ def test_two_nodes_and_a_killed_worker_give_the_table_of_one_process(cluster, ci
 
 
 def test_a_node_without_the_archives_says_so(cluster, tmp_path, tiny_spec):
-    backend = RayBackend(tmp_path / "nowhere", tmp_path, address=cluster.address)
+    backend = RayBackend(tmp_path / "nowhere", tmp_path, address=cluster)
     try:
         failure = backend.submit(tiny_spec()).result(timeout=300)
     finally:
@@ -135,9 +136,27 @@ def test_a_node_without_the_archives_says_so(cluster, tmp_path, tiny_spec):
     assert "same path" in failure.message
 
 
-def test_more_processors_than_any_node_has_are_refused(cluster, tmp_path):
+def test_more_than_any_node_has_is_refused(cluster, tmp_path):
     with pytest.raises(BenchmarkError, match="2 processors"):
-        RayBackend(tmp_path, tmp_path, address=cluster.address, threads=2)
+        RayBackend(tmp_path, tmp_path, address=cluster, threads=2)
+    with pytest.raises(BenchmarkError, match="2 GPUs"):
+        RayBackend(tmp_path, tmp_path, address=cluster, gpus=2)
+
+
+@pytest.mark.parametrize(("gpus", "slots"), [(0.0, 2), (1.0, 1), (0.5, 1)])
+def test_a_run_gets_a_node_with_what_it_needs(cluster, tmp_path, gpus, slots):
+    backend = RayBackend(tmp_path / "nowhere", tmp_path, address=cluster, gpus=gpus)
+    try:
+        assert backend.slots == slots
+    finally:
+        backend.close()
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # taken, so that nobody else listens there
+        with pytest.raises(BenchmarkError, match="ray start --head"):
+            RayBackend(tmp_path, tmp_path, address=f"127.0.0.1:{free.getsockname()[1]}")
 
 
 def test_a_node_that_can_not_write_to_the_work_folder_takes_its_own(tmp_path):
