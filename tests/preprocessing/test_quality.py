@@ -6,6 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from prostate_alm.datasets.synthetic.corpus import CasePlan
+from prostate_alm.datasets.synthetic.layouts import Layout
+from prostate_alm.datasets.synthetic.patient import acquire_study
+from prostate_alm.datasets.synthetic.presets import Cause, Truth
+from prostate_alm.datasets.synthetic.vendors import VENDORS
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.adc_scale import in_adc_units
@@ -60,6 +65,36 @@ def test_a_copy_along_the_rows_raises_the_motion_score(shift: int) -> None:
     assert motion_score(ghosted) > 0.15 > motion_score(clean)
     # two copies of strength 1 and a correlate with a / (1 + a²)
     assert motion_score(ghosted) == pytest.approx(0.3 / (1 + 0.3**2), abs=0.1)
+
+
+def coarse_clean() -> tuple[Study, Study]:
+    """A healthy patient in voxels of 3.6 mm, and the same after severe motion."""
+    scanner = next(vendor.scanner for vendor in VENDORS if vendor.name == "ge")
+    plan = CasePlan(137, 1, Layout.MULTI_B, "ge")  # of 300 clean cases, the one with the most regular anatomy
+    clean = Truth(0, Cause.NORMAL.value, 0.0, 0.0, 0.0, "", "ge", "HFS")
+    moved = dataclasses.replace(clean, severity=1.0, artefact=Cause.MOTION_GHOSTING.value)
+    one, other = (acquire_study(truth, scanner, plan.rng(100), key="x") for truth in (clean, moved))
+    return one, other
+
+
+def test_coarse_voxels_are_no_motion_and_motion_in_them_is() -> None:
+    clean, moved = coarse_clean()
+    assert Reason.MOTION_SUSPECTED not in failed(clean)
+    assert Reason.MOTION_SUSPECTED in failed(moved)
+
+
+def test_the_motion_score_depends_on_the_place_and_not_on_the_voxel() -> None:
+    """An image drawn at 2 mm and at 4 mm; the limit could not hold for both otherwise."""
+    fine = changed(disc(), lambda data: data + 0.3 * np.roll(data, 32, axis=1))
+    halves = fine.data.reshape(40, 2, 50, 2, 12).mean(axis=(1, 3)).astype(np.float32)
+    coarse = Volume(halves, Geometry((40, 50, 12), fine.geometry.affine @ np.diag([2.0, 2.0, 1.0, 1.0])))
+    assert motion_score(coarse) == pytest.approx(motion_score(fine), abs=0.05)
+
+
+def test_motion_in_any_b_value_is_named(study: Study) -> None:
+    lowest = min(study.dwi)
+    ghosted = changed(study.dwi[lowest], lambda data: data + 0.5 * np.roll(data, data.shape[1] // 3, axis=1))
+    assert Reason.MOTION_SUSPECTED in failed(dataclasses.replace(study, dwi={**study.dwi, lowest: ghosted}))
 
 
 def test_a_void_on_one_side_raises_the_susceptibility_score() -> None:
