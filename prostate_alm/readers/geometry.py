@@ -81,6 +81,7 @@ def stack_slices(groups: Mapping[float, Sequence[Instance]], name: str, *, direc
     stack = Stack(_geometry(_edge(volumes, 0), normal, gap, len(positions), name), MappingProxyType(volumes))
     _check_in_line(stack, normal, gap, name)
     _check_locations(stack, along, name)
+    _check_stated_gap(everything, gap, name)
     return stack
 
 
@@ -246,6 +247,35 @@ def _check_locations(stack: Stack, along: Mapping[int, float], name: str) -> Non
         raise StudyRefusedError(
             Reason.GEOMETRY_INVALID,
             f"{name}: an image's position contradicts its slice location; export the original images.",
+        )
+
+
+def _check_stated_gap(images: Sequence[Instance], gap: float, name: str) -> None:
+    """Refuse slices whose distance contradicts (0018,0088) Spacing Between Slices.
+
+    A multiple of it means that slices were left out evenly. Less proves nothing alone, for some write there the space
+    between the edges of slices; with the steps of SliceLocation on its side, the positions are wrong.
+
+    Raises:
+        StudyRefusedError: slices were left out, or the positions are stretched.
+    """
+    stated = [abs(one.spacing_between_slices) for one in images if one.spacing_between_slices]
+    if len(stated) * 2 < len(images):
+        return
+    expected = float(np.median(stated))
+    times = round(gap / expected)
+    if expected >= GEOMETRY.stated_gap and times > 1 and abs(gap / expected - times) <= GEOMETRY.gap_tolerance:
+        raise StudyRefusedError(
+            Reason.SLICE_MISSING,
+            f"{name}: slices are {gap:.2f} mm apart, their headers say {expected:.2f} mm; send the whole series.",
+        )
+    steps = np.diff(_distinct(sorted(one.slice_location for one in images if one.slice_location is not None)))
+    tolerance = GEOMETRY.stated_agrees * expected
+    if steps.size and abs(np.median(steps) - expected) <= tolerance < abs(gap - expected):
+        raise StudyRefusedError(
+            Reason.GEOMETRY_INVALID,
+            f"{name}: slices lie {gap:.2f} mm apart by position and {expected:.2f} mm by two other elements;"
+            " export the original images.",
         )
 
 

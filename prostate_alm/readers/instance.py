@@ -30,6 +30,7 @@ _KEYWORDS = [
     *("AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime", "AcquisitionDateTime", "NumberOfFrames"),
     *("ContrastBolusAgent", "DiffusionDirectionality", "EchoPulseSequence", "EchoPlanarPulseSequence"),
     *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"),
+    "SpacingBetweenSlices",
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept"),
 ]
@@ -74,6 +75,7 @@ class Instance:
         orientation: ``[2, 3]`` unit vectors along a row and down a column; None when absent or malformed.
         spacing: mm between rows and between columns; None when absent or malformed.
         slice_location: mm, as the scanner counts; None when absent.
+        spacing_between_slices: mm, as the scanner states; None when absent.
         isotropic: whether the header calls it a trace image (DiffusionDirectionality).
         contrast_agent: whether the header names one.
         encoding, pixels: how and where the stored values lie; `pixels` is None for what is no image.
@@ -106,6 +108,7 @@ class Instance:
     orientation: Matrix | None
     spacing: tuple[float, float] | None
     slice_location: float | None
+    spacing_between_slices: float | None
     b_value: BValue | None
     isotropic: bool
     contrast_agent: bool
@@ -159,6 +162,7 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
         orientation=_orientation(values),
         spacing=_spacing(values),
         slice_location=_number(values, "SliceLocation"),
+        spacing_between_slices=_number(values, "SpacingBetweenSlices"),
         b_value=read_b_value(values),
         isotropic=_text(values, "DiffusionDirectionality").upper() == "ISOTROPIC",
         contrast_agent=_text(values, "ContrastBolusAgent") != "",

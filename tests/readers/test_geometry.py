@@ -247,3 +247,28 @@ def test_an_image_of_another_size_is_refused(build, write):
 def test_a_claimed_size_is_refused_before_memory_is_taken(build, write):
     images = build.t2(Rows=60_000, Columns=60_000)
     assert refusal(write([*images, *build.dwi(), *build.adc()])).reason is Reason.GEOMETRY_INVALID
+
+
+def test_every_second_slice_left_out_is_refused_where_the_header_states_the_gap(build, write):
+    t2 = build.t2(slices=20, SpacingBetweenSlices=3.6)[::2]
+    error = refusal(write([*t2, *build.dwi(), *build.adc()]))
+    assert error.reason is Reason.SLICE_MISSING
+    assert "7.20 mm apart, their headers say 3.60 mm" in str(error)
+
+
+@pytest.mark.parametrize("stated", [0.6, 3.6, -3.6, 0.0], ids=["between edges", "between centres", "negative", "zero"])
+def test_a_stated_gap_in_either_reading_is_accepted(build, write, stated):
+    images = build.t2(SpacingBetweenSlices=stated)
+    assert read_study(write([*images, *build.dwi(), *build.adc()])).t2.geometry.spacing[2] == pytest.approx(3.6)
+
+
+@pytest.mark.parametrize(("witnesses", "refused"), [(2, True), (1, False)])
+def test_positions_that_two_other_elements_contradict_are_refused(build, write, witnesses, refused):
+    t2 = build.t2(gap=3.24, SpacingBetweenSlices=3.6)  # stretched by 0.9
+    for index, image in enumerate(t2):
+        image.SliceLocation = index * (3.6 if witnesses == 2 else 3.24)
+    folder = write([*t2, *build.dwi(), *build.adc()])
+    if refused:
+        assert refusal(folder).reason is Reason.GEOMETRY_INVALID
+    else:
+        assert read_study(folder).t2.geometry.spacing[2] == pytest.approx(3.24)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prostate_alm.errors import Reason, StudyRefusedError
-from prostate_alm.readers import inspect_study, read_study
+from prostate_alm.readers import SeriesChoice, inspect_study, read_study
 
 CALCULATED = ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"]
 ORIGINAL = ["ORIGINAL", "PRIMARY", "DIFFUSION"]
@@ -301,13 +301,20 @@ def test_two_adc_equally_near_are_ambiguous(build, inspect):
     assert reason(found) is Reason.SERIES_AMBIGUOUS
 
 
-@pytest.mark.parametrize(
-    "changes", [{"spacing": (1.8, 1.5)}, {"origin": (-4.0, -9.0, -20.0)}, {"FrameOfReferenceUID": "1.2.3"}]
-)
-def test_an_adc_on_another_grid_is_left_aside_and_one_fitted(build, inspect, changes):
+@pytest.mark.parametrize("changes", [{"size": (10, 9)}, {"FrameOfReferenceUID": "1.2.3"}])
+def test_an_adc_of_another_acquisition_is_left_aside_and_one_fitted(build, inspect, changes):
     found = inspect([*build.t2(), *build.dwi(), *build.adc(**changes)])
     assert chosen(found) == {"t2": 4, "dwi": 6}
     assert found.flags == (Reason.ADC_COMPUTED,)
+
+
+@pytest.mark.parametrize("changes", [{"spacing": (1.8, 1.5)}, {"origin": (-4.0, -9.0, -20.0)}])
+def test_an_adc_of_the_size_of_the_dwi_that_lies_elsewhere_is_refused(build, write, changes):
+    folder = write([*build.t2(), *build.dwi(), *build.adc(**changes)])
+    assert reason(inspect_study(folder)) is Reason.GEOMETRY_INVALID  # one of the two is misplaced: which?
+    named = inspect_study(folder, series=SeriesChoice(dwi="6"))
+    assert chosen(named) == {"t2": 4, "dwi": 6}
+    assert Reason.ADC_COMPUTED in named.flags
 
 
 def test_a_broken_adc_is_refused_not_replaced_by_a_fit(build, inspect):
