@@ -290,8 +290,8 @@ def _refuse_displaced(candidates: Sequence[Candidate], dwi: Candidate, grid: Geo
         if alike and one.first.frame_of_reference == dwi.first.frame_of_reference:
             raise StudyRefusedError(
                 Reason.GEOMETRY_INVALID,
-                f"the ADC (series {one.numbers}) has the size of the DWI (series {dwi.numbers}) and lies elsewhere; name"
-                " the DWI by hand if it is right, and the ADC is fitted to it.",
+                f"the ADC (series {one.numbers}) has the size of the DWI (series {dwi.numbers}) and lies elsewhere;"
+                " name the DWI by hand if it is right, and the ADC is fitted to it.",
             )
 
 
