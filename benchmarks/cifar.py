@@ -148,7 +148,7 @@ def main() -> None:
         parser.error("--data is the folder of the CIFAR archives")
     torch.set_num_threads(1)
     results: dict[str, Any] = {
-        "command": "python benchmarks/cifar.py --data DIR",
+        "command": f"python benchmarks/cifar.py --data DIR --rounds {arguments.rounds} --members {arguments.members}",
         "commit": commit(),
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "machine": machine(),
