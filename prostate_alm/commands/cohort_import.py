@@ -1,31 +1,49 @@
-"""`prostate-alm cohort import`: DICOM and a label table become NIfTI and a datalist."""
+"""`prostate-alm cohort import`: studies and a label table become NIfTI, a datalist and a report."""
 
 from pathlib import Path
 
 from rich.console import Console
 
-from prostate_alm.datasets.cohort_import import import_dicom_cohort
+from prostate_alm.datasets.cohort_import import DATALIST, import_dicom_cohort
+from prostate_alm.datasets.label_table import read_label_table
+from prostate_alm.datasets.study_keys import default_keys_file
 
 
-def import_cohort(dicom: Path, labels: Path, out: Path, *, workers: int) -> None:
+def import_cohort(
+    dicom: Path, labels: Path, out: Path, *, workers: int, keys: Path | None = None, strict: bool = False
+) -> None:
     """Import a cohort below `out` and say what was left out and why.
 
     Args:
-        dicom: a folder with one folder or zip a study, named as in the table's `study` column.
-        labels: CSV with study, patient, label and optionally split (training or test); further columns are kept.
-        out: gets `studies/`, `datalist.json` and `import_report.json`.
+        dicom: folder of the studies.
+        labels: CSV with study, patient, label; see docs/import.md for the other columns.
+        out: gets `studies/`, `excluded/`, `datalist.json` and the report.
         workers: how many processes.
+        keys: the private keys file; None takes `OUT.keys.csv` beside `out`.
+        strict: exclude poor images too.
 
     Raises:
         ArgumentError: `dicom` is no folder.
         CohortError: the table can't be used, or no study was kept.
     """
-    report = import_dicom_cohort(dicom, labels, out, workers=workers)
-    console = Console()
-    console.print(f"{report.kept} of {report.found} studies kept: {out / 'datalist.json'}")
-    for reason, count in sorted(report.excluded_by_reason.items()):
-        console.print(f"  left out {count}: {reason}")
-    if report.labels_without_study:
-        console.print(f"  {len(report.labels_without_study)} rows name no study that is there")
-    if report.studies_without_label:
-        console.print(f"  {len(report.studies_without_label)} studies have no row")
+    console = Console(soft_wrap=True)
+    keys = keys or default_keys_file(out)
+    try:
+        report = import_dicom_cohort(dicom, labels, out, workers=workers, keys=keys, strict=strict)
+    except KeyboardInterrupt:
+        console.print("interrupted: what is finished stays; the same command goes on from here")
+        raise
+    console.print(f"{report.kept} of {report.found} studies kept: {out / DATALIST}")
+    for reason, count in report.excluded_by_reason.items():
+        console.print(f"  left out {count}: {reason.value}")
+    if report.rows_without_study:
+        lines = ", ".join(str(line) for line in report.rows_without_study[:10])
+        more = ", ..." if len(report.rows_without_study) > 10 else ""
+        console.print(f"  {len(report.rows_without_study)} rows match no study: lines {lines}{more} of the label table")
+    if report.studies_without_row:
+        console.print(f"  {report.studies_without_row} studies have no row")
+    if left_out := read_label_table(labels).left_out:
+        console.print(f"  columns left out, for they hold free text: {', '.join(left_out)}")
+    for conflict in report.conflicts:
+        console.print(f"  {conflict.message}")
+    console.print(f"whose key is whose stands in {keys}; keep that file private")

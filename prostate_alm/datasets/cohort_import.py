@@ -1,178 +1,195 @@
-"""Import a cohort: folders or zips of DICOM and a label table become NIfTI and a datalist.
+"""Import a cohort: studies as DICOM, NIfTI or MHA and a label table become NIfTI, a datalist and a report.
 
-Each study lies below one folder, in a folder or zip named as in the table's `study` column. What can't be
-read is left out and listed with its reason. An ADC map in another unit is rescaled and flagged where its unit is
-certain, else left out. The names in `study` and `patient` are taken over as they are:
-they have to be pseudonyms.
+Outputs name studies and patients by keys; the keys file beside the cohort alone knows whose they are. What can't be
+read, or is no good study, is left out and listed with its reason.
 """
 
-import hashlib
 import json
-import os
-import shutil
-from collections import Counter
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
-
-import prostate_alm
-from prostate_alm.datasets.datalist import FILE_FIELDS, make_datalist, write_datalist
-from prostate_alm.datasets.label_table import LabelRow, read_label_table
+from prostate_alm.datasets.datalist import FILE_FIELDS, make_datalist
+from prostate_alm.datasets.import_report import (
+    ConflictKind,
+    ImportReport,
+    LabelConflict,
+    StudyRecord,
+    make_import_report,
+)
+from prostate_alm.datasets.label_table import LabelRow, LabelTable, read_label_table
 from prostate_alm.datasets.parallel import in_processes
-from prostate_alm.errors import ArgumentError, CohortError, Reason, StudyRefusedError
+from prostate_alm.datasets.study_folders import KEPT, discard_others, keys_in, locked
+from prostate_alm.datasets.study_import import ImportedStudy, StudyTask, import_study
+from prostate_alm.datasets.study_keys import StudyKey, assign_keys, default_keys_file, read_keys
+from prostate_alm.datasets.study_sources import Resolution, resolve_sources
+from prostate_alm.errors import ArgumentError, CohortError, Reason
 from prostate_alm.parcel import write_json
-from prostate_alm.preprocessing.adc_scale import in_adc_units
-from prostate_alm.readers import read_study
-from prostate_alm.readers.nifti import write_nifti_study
-from prostate_alm.study import Study
 
-FACTS = "import.json"
-
-
-class Exclusion(BaseModel):
-    """A study that was found and left out."""
-
-    study: str
-    reason: Reason
-    message: str
-
-
-class ImportReport(BaseModel):
-    """`import_report.json`: what became of every study and every row of the table."""
-
-    schema_version: int = 1
-    found: int = Field(description="studies that have both a row and an input")
-    kept: int
-    excluded: list[Exclusion]
-    excluded_by_reason: dict[str, int]
-    labels_without_study: list[str] = Field(description="rows whose folder or zip is not there")
-    studies_without_label: list[str] = Field(description="folders and zips that no row names")
+REPORT, DATALIST = "import_report.json", "datalist.json"
+NAME = "imported"  # of the datalist: the folder's own name could tell whose it is
 
 
 @dataclass(frozen=True)
-class _Task:
-    study: str
-    source: Path
+class _Row:
+    """A row with its key and what became of its study."""
+
+    label: LabelRow
+    key: StudyKey
+    imported: ImportedStudy
+
+    @property
+    def record(self) -> StudyRecord:
+        """What the report says of it."""
+        return StudyRecord(
+            key=self.key.study_key,
+            patient=self.key.patient_key,
+            index=self.key.index,
+            label=1 if self.label.label == "1" else 0,
+            split=self.label.split,
+            **self.imported.record,
+        )
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Its datalist entry."""
+        facts, key = self.imported.entry, self.key
+        files = {name: f"{KEPT}/{key.study_key}/{facts[name]}" for name in FILE_FIELDS}
+        identity = {"index": key.index, "study": key.study_key, "patient": key.patient_key}
+        return {**identity, "label": int(self.label.label), **facts, **files, **self.label.columns()}
 
 
-@dataclass(frozen=True)
-class _Imported:
-    """The datalist facts of a study that was kept, or why it was left out."""
+def import_dicom_cohort(
+    dicom: Path, labels: Path, out: Path, *, workers: int = 1, keys: Path | None = None, strict: bool = False
+) -> ImportReport:
+    """Read every study that a row of the label table names and write the cohort below `out`.
 
-    facts: dict[str, Any] | None
-    exclusion: Exclusion | None = None
+    A study that was imported before, from the same files with the same choice of series, is not touched.
 
-
-def import_dicom_cohort(dicom: Path, labels: Path, out: Path, *, workers: int = 1) -> ImportReport:
-    """Read every labelled study below `dicom` and write the cohort below `out`.
-
-    A study that was imported before, by this version and from files of the same names, sizes and times, is not
-    read again.
+    Args:
+        dicom: folder of the studies; see `resolve_sources` for how rows find them.
+        labels: the label table.
+        out: folder of the cohort.
+        workers: processes; each holds one study in memory.
+        keys: the private keys file; None takes `OUT.keys.csv` beside `out`.
+        strict: exclude also what is merely poor: motion, metal, a small field of view, contrast given.
 
     Returns:
         What was written to `import_report.json`.
 
     Raises:
         ArgumentError: `dicom` is no folder.
-        CohortError: the label table can't be used, or no study was kept.
+        CohortError: the label table or the keys file can't be used, two rows lead to one study, another import is at
+            work, or no study was kept.
     """
     if not dicom.is_dir():
-        raise ArgumentError(f"`dicom` must be a folder of studies, and `{dicom}` is none.")
+        raise ArgumentError("`dicom` must be a folder of studies, and there is none at the path given.")
+    keys_file = keys or default_keys_file(out)
     table = read_label_table(labels)
-    sources = _sources(dicom)
-    tasks = [_Task(row.study, sources[row.study]) for row in table if row.study in sources]
-    (out / "studies").mkdir(parents=True, exist_ok=True)
-    results = in_processes(partial(_import_study, out / "studies"), tasks, workers=workers, title="importing studies")
-    imported = {task.study: result for task, result in zip(tasks, results, strict=True)}
-    report = _report(table, sources, imported)
-    write_json(out / "import_report.json", report)
+    _check_keys_file(keys_file, out)
+    with locked(out):
+        resolution = resolve_sources(dicom, table.rows)
+        keyed = dict(zip([row.line for row in table.rows], assign_keys(keys_file, table.rows), strict=True))
+        rows = _import_rows(out, table, resolution, keyed, workers=workers, strict=strict)
+        report = _report(rows, table, resolution, keyed)
+        _write_outputs(out, rows, report)
     if not report.kept:
-        raise CohortError(f"none of {report.found} studies could be kept; import_report.json says why for each.")
-    entries = _entries(table, imported)
-    training = [entry for split, entry in entries if split == "training"]
-    test = [entry for split, entry in entries if split == "test"]
-    write_datalist(make_datalist(dicom.resolve().name, training=training, test=test), out / "datalist.json")
+        raise CohortError(f"none of {report.found} studies could be kept; {REPORT} says why for each.")
     return report
 
 
-def _sources(dicom: Path) -> dict[str, Path]:
-    """Folders and zips by the study they are named after; hidden ones are left aside."""
-    found: dict[str, Path] = {}
-    for path in sorted(dicom.iterdir()):
-        is_zip = path.is_file() and path.suffix.lower() == ".zip"
-        if path.name.startswith(".") or not (path.is_dir() or is_zip):
-            continue
-        name = path.stem if is_zip else path.name
-        if name in found:
-            raise CohortError(f"study '{name}' lies there both as a folder and as a zip; remove one of them.")
-        found[name] = path
-    return found
+def _check_keys_file(keys: Path, out: Path) -> None:
+    """Refuse to draw new keys for a cohort that has some, or to put the keys into the cohort."""
+    if keys.resolve().is_relative_to(out.resolve()):
+        raise CohortError("the keys file must lie outside the folder of `--out`, which may be given away; move it.")
+    unknown = keys_in(out) - {key.study_key for key in read_keys(keys)}
+    if unknown and not keys.exists():
+        raise CohortError(
+            f"the folder of `--out` holds a cohort, and its keys file is not at `{keys.name}` beside it; name the file "
+            "with `--keys`, or import into a new folder."
+        )
+    if unknown:
+        raise CohortError(
+            f"the folder of `--out` holds {len(unknown)} studies that the keys file does not know: it is of another "
+            "cohort. Name the right one with `--keys`, or import into a new folder."
+        )
 
 
-def _import_study(studies: Path, task: _Task) -> _Imported:
-    """Read one study and write it, unless it is there already from the same input."""
-    target, fingerprint = studies / task.study, _fingerprint(task.source)
-    facts_file = target / FACTS
-    if facts_file.is_file():
-        noted = json.loads(facts_file.read_text(encoding="utf-8"))
-        if noted["input"] == fingerprint:
-            return _Imported(noted["facts"])
-    try:
-        study = in_adc_units(read_study(task.source))
-    except StudyRefusedError as error:
-        shutil.rmtree(target, ignore_errors=True)
-        return _Imported(None, Exclusion(study=task.study, reason=error.reason, message=str(error)))
-    temporary = studies / f".{task.study}.{os.getpid()}.partial"
-    shutil.rmtree(temporary, ignore_errors=True)
-    facts = _facts(study, write_nifti_study(study, temporary))
-    write_json(temporary / FACTS, {"input": fingerprint, "facts": facts})
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.replace(target)
-    return _Imported(facts)
+def _import_rows(
+    out: Path, table: LabelTable, resolution: Resolution, keys: Mapping[int, StudyKey], *, workers: int, strict: bool
+) -> list[_Row]:
+    """Import what is there; the rows that have an input, in the order of their indices."""
+    found = [row for row in table.rows if row.line in resolution.sources]
+    tasks = [
+        StudyTask(keys[row.line].study_key, resolution.sources[row.line], row.series_choice(), row.high_b, strict)
+        for row in found
+    ]
+    results = in_processes(partial(import_study, out), tasks, workers=workers, title="importing studies")
+    rows = [_Row(row, keys[row.line], result) for row, result in zip(found, results, strict=True)]
+    rows += [_Row(row, keys[row.line], _AMBIGUOUS) for row in table.rows if row.line in resolution.ambiguous]
+    return sorted(rows, key=lambda row: row.key.index)
 
 
-def _fingerprint(source: Path) -> str:
-    """Names, sizes and times of the input's files, and the version that read them."""
-    files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-    digest = hashlib.sha256(prostate_alm.__version__.encode())
-    for path in files:
-        status = path.stat()
-        name = path.relative_to(source.parent).as_posix()
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+_AMBIGUOUS = ImportedStudy(
+    input="",
+    record={
+        "kept": False,
+        "reason": Reason.STUDY_AMBIGUOUS,
+        "message": "several studies match the row; name one by its StudyInstanceUID in the column `study`.",
+    },
+)
 
 
-def _facts(study: Study, files: dict[str, object]) -> dict[str, Any]:
-    """What the study brings to its datalist entry: files, b-values, acquisition, flags."""
-    acquisition = {name: value for name, value in asdict(study.acquisition).items() if value not in ("", None)}
-    flags = {"flags": [flag.value for flag in study.flags]} if study.flags else {}
-    return {**acquisition, **flags, **files}
+def _write_outputs(out: Path, rows: Sequence[_Row], report: ImportReport) -> None:
+    """The folders of kept and excluded studies alone, the datalist and the report; what is unchanged stays."""
+    kept = [row for row in rows if row.imported.kept]
+    excluded = {row.key.study_key for row in rows if row.imported.input and not row.imported.kept}
+    discard_others(out, {row.key.study_key for row in kept}, excluded)
+    datalist = out / DATALIST
+    if kept:
+        sides = {side: [row.entry for row in kept if row.label.split == side] for side in ("training", "test")}
+        content = make_datalist(NAME, training=sides["training"], test=sides["test"]).model_dump(exclude_none=True)
+        _write_changed(datalist, content)
+    else:
+        datalist.unlink(missing_ok=True)
+    _write_changed(out / REPORT, report.model_dump(mode="json"))
 
 
-def _entries(table: list[LabelRow], imported: dict[str, _Imported]) -> list[tuple[str, dict[str, Any]]]:
-    """Split and datalist entry of every kept study; its index is its row, whatever else is kept."""
-    entries: list[tuple[str, dict[str, Any]]] = []
-    for index, row in enumerate(table):
-        facts = imported[row.study].facts if row.study in imported else None
-        if facts is None:
-            continue
-        files = {field: f"studies/{row.study}/{facts[field]}" for field in FILE_FIELDS}
-        identity = {"index": index, "study": row.study, "patient": row.patient, "label": int(row.label)}
-        entries.append((row.split, {**identity, **facts, **files, **row.columns()}))
-    return entries
+def _write_changed(path: Path, content: Mapping[str, object]) -> None:
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != content:
+        write_json(path, content)
 
 
-def _report(table: list[LabelRow], sources: dict[str, Path], imported: dict[str, _Imported]) -> ImportReport:
-    excluded = [result.exclusion for result in imported.values() if result.exclusion]
-    labelled = {row.study for row in table}
-    return ImportReport(
-        found=len(imported),
-        kept=len(imported) - len(excluded),
-        excluded=excluded,
-        excluded_by_reason=dict(Counter(exclusion.reason.value for exclusion in excluded)),
-        labels_without_study=[row.study for row in table if row.study not in sources],
-        studies_without_label=sorted(set(sources) - labelled),
+def _report(
+    rows: Sequence[_Row], table: LabelTable, resolution: Resolution, keys: Mapping[int, StudyKey]
+) -> ImportReport:
+    return make_import_report(
+        [row.record for row in rows],
+        rows_without_study=list(resolution.missing),
+        studies_without_row=resolution.studies_without_row,
+        conflicts=_conflicts(table.rows, keys),
+    )
+
+
+def _conflicts(rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> list[LabelConflict]:
+    """Patients with several studies: a contradiction where their labels differ, else a note."""
+    of_patient: defaultdict[str, list[LabelRow]] = defaultdict(list)
+    for row in rows:
+        of_patient[row.patient].append(row)
+    repeated = [theirs for theirs in of_patient.values() if len(theirs) > 1]
+    return [_conflict(theirs, keys) for theirs in sorted(repeated, key=lambda one: len({row.label for row in one}) < 2)]
+
+
+def _conflict(rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> LabelConflict:
+    differ = len({row.label for row in rows}) > 1
+    patient = keys[rows[0].line].patient_key
+    return LabelConflict(
+        kind=ConflictKind.LABELS_DIFFER if differ else ConflictKind.PATIENT_REPEATED,
+        keys=[keys[row.line].study_key for row in rows],
+        lines=[row.line for row in rows],
+        message=f"patient {patient} has {len(rows)} studies, "
+        + ("and their labels differ; check that both are right." if differ else "all with the same label."),
     )

@@ -4,94 +4,207 @@ import csv
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from prostate_alm.datasets.datalist import DatalistEntry
-from prostate_alm.errors import CohortError
+from prostate_alm.errors import ArgumentError, CohortError
+from prostate_alm.readers.series_choice import SeriesChoice
 
-# A study's name becomes the name of a folder.
-STUDY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-RESERVED = frozenset(DatalistEntry.model_fields) - {"study", "patient", "label", "fold"}
+RESERVED = frozenset(DatalistEntry.model_fields) - {"study", "patient", "label", "fold"} | {"quality", "flags"}
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+_WORD = re.compile(r"[\w+<>=%≥≤±-][\w+<>=%≥≤±./-]{0,31}")  # 4+3, T2c, vendor_a, left/right; no spaces
+_DAY, _YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(19|20)\d\d"
+_MONTH = r"(jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])\w*"
+_DATE = re.compile(
+    rf"{_YEAR}(?P<between>[-/.]){_DAY}(?P=between){_DAY}([T ].*)?"  # 2024-01-31
+    rf"|{_YEAR}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"  # 20240131
+    rf"|{_DAY}[-/.]{_DAY}[-/.]({_YEAR}|\d\d)"  # 31.1.2024, 1/31/24
+    rf"|({_DAY}[-/. ]+)?{_MONTH}[-/. ]+{_YEAR}",  # 31-Jan-2024
+    re.IGNORECASE,
+)
+_UID = re.compile(r"\d+(\.\d+){3,}")
+_MOST_WORDS = 20  # different ones in a column of categories
 
 
 class LabelRow(BaseModel):
-    """One row: which study, whose, its label, its side; further columns are kept as they are.
+    """One row: which study, whose, its label and its side; further columns are kept where they hold no free text.
 
-    `study` and `patient` go into every output as they stand, so they have to be pseudonyms.
+    `study` and `patient` may be any names: they stay in the keys file, and outputs hold keys in their place.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
-    study: str = Field(pattern=f"^{STUDY_NAME}$", max_length=120)
-    patient: str = Field(min_length=1, max_length=120)
+    study: str = Field(min_length=1, max_length=200, repr=False)
+    patient: str = Field(min_length=1, max_length=200, repr=False)
     label: Literal["0", "1"]
     split: Literal["training", "test"] = "training"
+    t2_series: str = ""
+    dwi_series: str = ""
+    adc_series: str = ""
+    high_b: float | None = Field(default=None, gt=0, le=10_000, description="s/mm², of an image that states none")
+
+    _line: int = PrivateAttr(default=0)
+
+    @field_validator("study")
+    @classmethod
+    def _leads_nowhere(cls, study: str) -> str:
+        """A study may be a path below the folder, never out of it."""
+        parts = study.replace("\\", "/").split("/")
+        if study.startswith(("/", "\\")) or {"", ".", ".."}.intersection(parts) or not study.isprintable():
+            raise ValueError("expected the name of a folder or zip, a UID, an accession number or a patient ID")
+        return study
+
+    @property
+    def line(self) -> int:
+        """Of the table; its header is line 1."""
+        return self._line
 
     def columns(self) -> dict[str, Any]:
         """The further columns that are filled; numbers as numbers."""
         return {name: _number_or_text(text) for name, text in (self.model_extra or {}).items() if text}
 
+    def series_choice(self) -> SeriesChoice | None:
+        """The series named by hand; None where no column is filled.
 
-def read_label_table(path: Path) -> list[LabelRow]:
+        Raises:
+            ArgumentError: several T2 or ADC series.
+        """
+        choice = SeriesChoice(self.t2_series, self.dwi_series, self.adc_series)
+        return choice if choice else None
+
+    def without(self, columns: Sequence[str]) -> "LabelRow":
+        """The same row without some of its further columns."""
+        left = {name: text for name, text in (self.model_extra or {}).items() if name not in columns}
+        return self._at(self.line, {**self.model_dump(include=set(LabelRow.model_fields)), **left})
+
+    @classmethod
+    def _at(cls, line: int, cells: Mapping[str, Any]) -> "LabelRow":
+        row = cls.model_validate(cells)
+        row._line = line
+        return row
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A table that was read and checked.
+
+    Attributes:
+        rows: in the order of the file.
+        left_out: columns that are not taken over, for they hold free text.
+    """
+
+    rows: tuple[LabelRow, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def read_label_table(path: Path) -> LabelTable:
     """Read and check a label table.
+
+    A further column is taken over when each of its cells is a number or one short word, with at most 20 different
+    words in all.
 
     Raises:
         CohortError: it is not there, lacks a column, a cell is wrong, a study stands twice, a patient is in
-            training and in test, or a column has a name that the datalist keeps for itself.
+            training and in test, a further column holds a date, a UID or the row's own study or patient, or has a
+            name that the datalist keeps for itself.
     """
     if not path.is_file():
-        raise CohortError(f"there is no label table at `{path}`; expected a CSV with study, patient, label.")
+        raise CohortError(
+            "there is no label table at the path of `--labels`; expected a CSV with study, patient, label."
+        )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval="", strict=True)
-            names, rows = list(reader.fieldnames or ()), list(reader)
+            names, rows = list(reader.fieldnames or ()), [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CohortError(f"`{path.name}` is no CSV in UTF-8 ({error}); save it again as such.") from None
-    _check_columns(path.name, names)
-    table = [_row(path.name, line, row) for line, row in enumerate(rows, start=2)]
-    _check_table(path.name, table)
-    return table
+        raise CohortError(f"the label table is no CSV in UTF-8 ({type(error).__name__}); save it as such.") from None
+    _check_columns(names)
+    table = [_row(line, row) for line, row in rows]
+    _check_table(table)
+    for row in table:
+        _check_identity(row)
+    left_out = [name for name in names if _holds_free_text(name, table)]
+    return LabelTable(tuple(row.without(left_out) for row in table), tuple(left_out))
 
 
-def _check_columns(name: str, names: list[str]) -> None:
+def _check_columns(names: Sequence[str]) -> None:
     missing = [column for column in ("study", "patient", "label") if column not in names]
     if missing:
-        raise CohortError(f"`{name}` lacks the column `{missing[0]}`; it needs study, patient and label.")
+        raise CohortError(f"the label table lacks the column `{missing[0]}`; it needs study, patient and label.")
     taken = sorted(RESERVED.intersection(names))
     if taken:
-        raise CohortError(f"`{name}` has a column `{taken[0]}`, which the datalist fills itself; rename it.")
+        raise CohortError(f"the label table has a column `{taken[0]}`, which the datalist fills itself; rename it.")
 
 
-def _row(name: str, line: int, row: dict[str, str]) -> LabelRow:
+def _row(line: int, row: Mapping[str, str]) -> LabelRow:
     if "" in row:
-        raise CohortError(f"`{name}` line {line} has more cells than there are columns; quote cells that hold a comma.")
-    filled = {column: text.strip() for column, text in row.items() if text.strip() or column != "split"}
+        raise CohortError(f"line {line} of the label table has more cells than columns; quote cells that hold a comma.")
+    filled = {name: text.strip() for name, text in row.items() if text.strip() or name not in ("split", "high_b")}
     try:
-        return LabelRow.model_validate(filled)
+        read = LabelRow._at(line, filled)
+        read.series_choice()
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        raise CohortError(f"`{name}` line {line}, column `{problem['loc'][0]}`: {problem['msg']}.") from None
+        raise CohortError(
+            f"line {line} of the label table, column `{problem['loc'][0]}`: {problem['msg'].lower()}."
+        ) from None
+    except ArgumentError as error:
+        raise CohortError(f"line {line} of the label table: {error}") from None
+    return read
 
 
-def _check_table(name: str, table: list[LabelRow]) -> None:
+def _check_table(table: Sequence[LabelRow]) -> None:
     if not table:
-        raise CohortError(f"`{name}` has no rows; give one for each study.")
-    studies: set[str] = set()
+        raise CohortError("the label table has no rows; give one for each study.")
+    studies: dict[str, int] = {}
     side: dict[str, str] = {}
-    for line, row in enumerate(table, start=2):
+    for row in table:
         if row.study in studies:
-            raise CohortError(f"`{name}` line {line}: this `study` has a row already; keep one row a study.")
-        studies.add(row.study)
+            raise CohortError(
+                f"line {row.line} of the label table: this `study` has a row already, line {studies[row.study]}; "
+                "keep one row a study."
+            )
+        studies[row.study] = row.line
         if side.setdefault(row.patient, row.split) != row.split:
-            raise CohortError(f"`{name}` line {line}: this `patient` is in training and in test; choose one `split`.")
+            raise CohortError(
+                f"line {row.line} of the label table: this `patient` is in training and in test; choose one `split`."
+            )
+
+
+def _check_identity(row: LabelRow) -> None:
+    """Refuse a further cell that tells who the patient is or when the study was made."""
+    for name, text in (row.model_extra or {}).items():
+        found = [
+            what
+            for what, told in (
+                ("a date", _DATE.fullmatch(text) is not None),
+                ("a UID", _UID.fullmatch(text) is not None),
+                ("the row's own `study` or `patient`", text in (row.study, row.patient)),
+            )
+            if told
+        ]
+        if found:
+            raise CohortError(
+                f"line {row.line} of the label table, column `{name}`: the cell looks like {found[0]}, which must not "
+                "get into a cohort; remove the column, or give an age or an interval in its place."
+            )
+
+
+def _holds_free_text(name: str, table: Sequence[LabelRow]) -> bool:
+    """Whether a further column holds more than numbers and a few short words."""
+    cells = [(row.model_extra or {}).get(name, "") for row in table]
+    words = {text for text in cells if text and not _NUMBER.fullmatch(text)}
+    return len(words) > _MOST_WORDS or not all(_WORD.fullmatch(word) for word in words)
 
 
 def _number_or_text(text: str) -> str | int | float:
     """``3`` and ``0.5`` as numbers; ``007``, ``nan`` and words as they are."""
-    if not re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text):
+    if not _NUMBER.fullmatch(text):
         return text
     number = json.loads(text)
     return number if math.isfinite(number) else text

@@ -1,6 +1,9 @@
 """Work on many patients in several processes, with progress on screen."""
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
@@ -17,6 +20,8 @@ def in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int, title: str
 ) -> list[Result]:
     """Apply a function to each task; results come in the order of the tasks.
+
+    Ctrl-C waits for the tasks at work and begins no other; processes end with this one, however it ends.
 
     Args:
         function: importable by name, for processes are spawned and not forked.
@@ -38,6 +43,26 @@ def _results(function: Callable[[Task], Result], tasks: Sequence[Task], workers:
     if workers == 1 or len(tasks) < 2:
         yield from map(function, tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as executor:
-        yield from executor.map(function, tasks, chunksize=max(1, min(8, len(tasks) // (4 * workers))))
+    processes = min(workers, len(tasks))
+    with ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_set_up,
+        initargs=(max(1, (os.cpu_count() or 1) // processes),),
+    ) as executor:
+        yield from executor.map(function, tasks)
+
+
+def _set_up(threads: int) -> None:
+    """Leave Ctrl-C to the parent, end with it, and share the cores: numpy and torch are not imported yet."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(threads))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

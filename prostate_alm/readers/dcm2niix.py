@@ -26,6 +26,7 @@ from prostate_alm.readers.nifti import (
     volumes_by_b_value,
 )
 from prostate_alm.readers.rules import CHOICE, ROLES
+from prostate_alm.readers.scrubbing import scrubbed, word_hashes
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole
 from prostate_alm.readers.volume import content_key
@@ -34,6 +35,10 @@ from prostate_alm.study import Acquisition, Geometry, Role, Series, Study, Volum
 _NUMBER = re.compile(r"(?:^|_)(\d{1,6})[a-z]?(?:_[A-Za-z]\w*)?$")
 _T2_NAME = re.compile(r"(?<![A-Z0-9])T2")
 _SIDECAR_BYTES = 2**20
+_PATIENT_FIELDS = (  # of a sidecar that was not anonymised (dcm2niix -ba n)
+    *("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
+    "InstitutionName",
+)
 _STUDY_ROLES = {SeriesRole.T2: Role.T2, SeriesRole.DWI: Role.DWI, SeriesRole.ADC: Role.ADC}
 
 
@@ -61,6 +66,12 @@ class _File:
     def description(self) -> str:
         """The sidecar's description; empty without one, for the name may hold a patient's."""
         return clean_text(str(self.sidecar.get("SeriesDescription", "")))
+
+    @property
+    def shown(self) -> str:
+        """The description without words of the patient, whom a sidecar may name."""
+        words = word_hashes(str(self.sidecar[name]) for name in _PATIENT_FIELDS if name in self.sidecar)
+        return scrubbed(self.description, words)
 
     @property
     def label(self) -> str:
@@ -292,7 +303,7 @@ def _series(chosen: Mapping[SeriesRole, Sequence[_File]]) -> tuple[Series, ...]:
         Series(
             _STUDY_ROLES[role],
             one.number,
-            one.description or str(_STUDY_ROLES[role]),
+            one.shown or str(_STUDY_ROLES[role]),
             tuple(sorted(one.b_values)) if role is SeriesRole.DWI else (),
         )
         for role in (SeriesRole.T2, SeriesRole.DWI, SeriesRole.ADC)
@@ -326,7 +337,7 @@ def _inspection(
 ) -> Inspection:
     read = {id(one) for those in chosen.values() for one in those}
     rows = tuple(
-        FoundSeries(one.number, one.description or str(one.role), one.role, one.why, one.volumes, id(one) in read)
+        FoundSeries(one.number, one.shown or str(one.role), one.role, one.why, one.volumes, id(one) in read)
         for one in found
     )
     runners_up = tuple(row for row in rows if read and row.role in _STUDY_ROLES and not row.chosen)

@@ -66,7 +66,7 @@ def chosen_series(chosen: Mapping[SeriesRole, Chosen]) -> tuple[Series, ...]:
 
 def _series(candidate: Candidate, role: Role) -> list[Series]:
     return [
-        Series(role, one.number, one.description, candidate.b_values_of(one) if role is Role.DWI else ())
+        Series(role, one.number, one.first.shown_description, candidate.b_values_of(one) if role is Role.DWI else ())
         for one in candidate.members
     ]
 
@@ -107,7 +107,8 @@ def _sentence(candidate: Candidate, why: str) -> str:
 def _found(one: RoledSeries, notes: Mapping[DicomSeries, tuple[bool, str]]) -> FoundSeries:
     chosen, note = notes.get(one.series, (False, ""))
     why = f"{one.why}; {note}" if note else one.why
-    return FoundSeries(one.series.number, one.series.description, one.role, why, len(one.series.instances), chosen)
+    shown = one.series.first.shown_description
+    return FoundSeries(one.series.number, shown, one.role, why, len(one.series.instances), chosen)
 
 
 def describe_nifti(

@@ -3,7 +3,6 @@
 UIDs are kept only as short hashes, so that none can reach a message, a repr or a log.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydicom.uid import UID
 
 from prostate_alm.readers.b_values import B_VALUE_TAGS, BValue, read_b_value
 from prostate_alm.readers.header import MALFORMED, Header, Pixels, Values
+from prostate_alm.readers.scrubbing import pseudonym, scrubbed, word_hashes
 from prostate_alm.study import Matrix
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
@@ -34,7 +34,12 @@ _KEYWORDS = [
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept"),
 ]
-_TAGS = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS}
+_PATIENT_KEYWORDS = [  # of whom: words of these are hidden where a scanner's free text repeats them
+    *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "PatientBirthDate"),
+    *("AccessionNumber", "StudyID", "ReferringPhysicianName", "RequestingPhysician", "PerformingPhysicianName"),
+    *("OperatorsName", "InstitutionName"),
+]
+_TAGS = {keyword: int(Tag(keyword)) for keyword in [*_KEYWORDS, *_PATIENT_KEYWORDS]}
 _PHILIPS_EPI_FACTOR = 0x2001_1013
 HEADER_TAGS = frozenset({*_TAGS.values(), *B_VALUE_TAGS, _PHILIPS_EPI_FACTOR})
 
@@ -66,7 +71,7 @@ class Instance:
         path: its file.
         sop_class: what kind of object it is.
         sop, study, series, frame_of_reference: short hashes of the UIDs; empty when absent.
-        patient_id, patient_name: hashes, to tell two patients apart; empty when absent.
+        patient_id, patient_name, accession: hashes, to tell patients and examinations apart; empty when absent.
         number, description, image_type, sequences, sequence_name: of the series, upper case but the description.
         frames: of the object; `frame` is this one's index.
         echo_time, repetition_time: ms; None when absent.
@@ -79,6 +84,8 @@ class Instance:
         isotropic: whether the header calls it a trace image (DiffusionDirectionality).
         contrast_agent: whether the header names one.
         encoding, pixels: how and where the stored values lie; `pixels` is None for what is no image.
+        vendor, model: of the scanner, without words of the patient.
+        patient_words: hashes of the words in the patient's tags.
     """
 
     path: Path
@@ -118,6 +125,13 @@ class Instance:
     model: str = ""
     field_strength: float | None = None
     frame: int = 0
+    accession: str = ""
+    patient_words: frozenset[str] = frozenset()
+
+    @property
+    def shown_description(self) -> str:
+        """The description of the series for a person to read: without words of the patient, dates and IDs."""
+        return scrubbed(self.description, self.patient_words)
 
     @property
     def is_image(self) -> bool:
@@ -139,6 +153,7 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
     """The instance that `values` describe: those of the header, or for one frame of it."""
     images = _number(values, "ImagesInAcquisition")
     series_number = _number(values, "SeriesNumber")
+    words = word_hashes(part for keyword in _PATIENT_KEYWORDS for part in _parts(values, keyword))
     return Instance(
         path=header.path,
         sop_class=_text(values, "SOPClassUID"),
@@ -168,10 +183,11 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
         contrast_agent=_text(values, "ContrastBolusAgent") != "",
         encoding=_encoding(values),
         pixels=header.pixels,
-        vendor=clean_text(_text(values, "Manufacturer")),
-        model=clean_text(_text(values, "ManufacturerModelName")),
+        vendor=scrubbed(clean_text(_text(values, "Manufacturer")), words),
+        model=scrubbed(clean_text(_text(values, "ManufacturerModelName")), words),
         field_strength=_number(values, "MagneticFieldStrength"),
         frame=frame,
+        patient_words=words,
     )
 
 
@@ -182,13 +198,8 @@ _HASHED = {
     "frame_of_reference": "FrameOfReferenceUID",
     "patient_id": "PatientID",
     "patient_name": "PatientName",
+    "accession": "AccessionNumber",
 }
-
-
-def pseudonym(text: str) -> str:
-    """A name that tells two texts apart and gives neither away; empty for an empty one."""
-    normal = text.strip(" \0^").casefold()
-    return hashlib.sha256(normal.encode("utf-8", errors="replace")).hexdigest()[:12] if normal else ""
 
 
 def clean_text(text: str) -> str:

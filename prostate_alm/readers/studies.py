@@ -1,9 +1,10 @@
 """Find the studies in a tree where several patients and examinations lie mixed, from headers alone."""
 
 import hashlib
+import os
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from prostate_alm.readers.archive import Limits, SourceFile, open_input
 from prostate_alm.readers.boundary import refusing
 from prostate_alm.readers.dicom import Scan, read_files, scan_of
 from prostate_alm.readers.instance import Instance
+from prostate_alm.readers.scrubbing import pseudonym
 
 _TREE = Limits(files=1_000_000, total_bytes=1 << 42)
 
@@ -40,6 +42,11 @@ class FoundStudy:
     source: Path | None = field(default=None, repr=False)
     _study: str = field(default="", repr=False)
     _instances: tuple[Instance, ...] = field(default=(), repr=False)
+    _names: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` is its StudyInstanceUID, an AccessionNumber or a PatientID of its images."""
+        return pseudonym(name) in self._names
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -86,16 +93,63 @@ def find_studies(root: Path | str, *, salt: str, limits: Limits | None = None) -
     """
     root = Path(root)
     with refusing():
-        zips, found = [root] if root.is_file() else [], []
-        if not zips:
+        if root.is_file():
+            found = _in_zips([root], limits or _TREE, salt)
+        else:
             with open_input(root, limits or _TREE) as files:
-                zips = [file.path for file in files if _is_zip(file)]
-                found = _studies_of([file for file in files if file.path not in set(zips)], salt)
-        for path in zips:
-            with open_input(path, limits or _TREE) as files:
-                found += [_in_zip(one, path) for one in _studies_of(files, salt)]
+                found = _in_files(files, limits or _TREE, salt)
     if not found:
         raise StudyRefusedError(Reason.INPUT_UNREADABLE, "no file of the tree is DICOM; give the folder of the export.")
+    return found
+
+
+def find_studies_beside(root: Path, claimed: Collection[Path], *, salt: str) -> list[FoundStudy]:
+    """What `find_studies` finds below a folder where `claimed` files and folders, and hidden ones, are left aside.
+
+    Returns:
+        The studies; none where nothing else is DICOM.
+
+    Raises:
+        StudyRefusedError: a zip is broken, or a folder is a link: studies may be lost there.
+    """
+    with refusing():
+        return _in_files(files_beside(root, claimed), _TREE, salt)
+
+
+def files_beside(root: Path, claimed: Collection[Path]) -> list[SourceFile]:
+    """The files below a folder but those in `claimed` or hidden files and folders, in the order of their names.
+
+    Raises:
+        StudyRefusedError: a folder is a symbolic link.
+    """
+    files: list[SourceFile] = []
+    for parent, folders, names in os.walk(root):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name not in claimed)
+        if any((here / name).is_symlink() for name in folders):
+            raise StudyRefusedError(
+                Reason.INPUT_UNREADABLE, "a subfolder that no row names is a symbolic link; copy the files themselves."
+            )
+        paths = [here / name for name in names if not name.startswith(".")]
+        files += [SourceFile(p.relative_to(root).as_posix(), p) for p in paths if p not in claimed and p.is_file()]
+    return sorted(files, key=lambda file: file.name)
+
+
+def _in_files(files: Sequence[SourceFile], limits: Limits, salt: str) -> list[FoundStudy]:
+    zips = {file.path for file in files if _is_zip(file)}
+    plain = _studies_of([file for file in files if file.path not in zips], salt)
+    return _ordered([*plain, *_in_zips(sorted(zips), limits, salt)])
+
+
+def _in_zips(paths: Sequence[Path], limits: Limits, salt: str) -> list[FoundStudy]:
+    found: list[FoundStudy] = []
+    for path in paths:
+        with open_input(path, limits) as files:
+            found += [_in_zip(one, path) for one in _studies_of(files, salt)]
+    return _ordered(found)
+
+
+def _ordered(found: Sequence[FoundStudy]) -> list[FoundStudy]:
     return sorted(_refuse_scattered(found), key=lambda one: one.key)
 
 
@@ -136,6 +190,7 @@ def _found(
         refusal=refusal,
         _study=first.study,
         _instances=tuple(images),
+        _names=frozenset(name for one in images for name in (one.study, one.accession, one.patient_id)) - {""},
     )
 
 

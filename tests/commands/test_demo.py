@@ -7,6 +7,7 @@ import pytest
 
 from prostate_alm.commands.demo import demo
 from prostate_alm.commands.triage import triage
+from prostate_alm.datasets.study_keys import read_keys
 from prostate_alm.parcel import read_manifest
 from prostate_alm.report.triage import TriageAnswer
 
@@ -39,6 +40,7 @@ def test_unseen_patients_were_evaluated(place: Path) -> None:
 
 def test_the_service_answered_as_triage_and_evaluation_do(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scored = {row["study"]: row["logit"] for row in json.loads((place / "evaluation" / "scores.json").read_text())}
+    keys = {key.study: key.study_key for key in read_keys(place / "cohort.keys.csv")}
     answers = sorted((place / "answers").glob("*.json"))
     assert len(answers) == 4
     for path in answers:
@@ -46,5 +48,5 @@ def test_the_service_answered_as_triage_and_evaluation_do(place: Path, capsys: p
         triage(place / "dicom" / "dicom" / path.stem, ensemble=place / "training" / "ensemble")
         from_folder = TriageAnswer.model_validate_json(capsys.readouterr().out)
         assert over_http.logit == pytest.approx(from_folder.logit, abs=1e-5)
-        assert over_http.logit == pytest.approx(scored[path.stem], abs=1e-5)
+        assert over_http.logit == pytest.approx(scored[keys[path.stem]], abs=1e-5)
         assert over_http.recommendation == from_folder.recommendation

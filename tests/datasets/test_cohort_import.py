@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,97 +12,195 @@ from pydicom import dcmread
 
 from prostate_alm.datasets.cohort_import import import_dicom_cohort
 from prostate_alm.datasets.datalist import read_datalist
+from prostate_alm.datasets.import_report import ConflictKind, ImportReport
+from prostate_alm.datasets.study_keys import StudyKey, default_keys_file, read_keys
 from prostate_alm.datasets.synthetic.cohort import CohortPlan, synthesize_cohort
 from prostate_alm.errors import ArgumentError, CohortError, Reason
 from prostate_alm.readers import read_study
 from prostate_alm.readers.nifti import LoadStudy
 
+TABLE = """study,patient,label,split,t2_series,site
+Doe_0,Doe,0,training,3,north
+Doe_1,Doe,1,training,,south
+{uid},Roe,0,test,,north
+no_t2,Poe,1,test,,north
+absent,Poe,1,test,,north
+"""
+
 
 @pytest.fixture(scope="module")
-def dicom_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two training patients and one unseen one; one is a zip."""
-    out = tmp_path_factory.mktemp("cohort")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder, a zip, files of a flat dump named by UID, one study without T2, one that no row names."""
+    out = tmp_path_factory.mktemp("source")
+    made = out / "dicom"
     synthesize_cohort(out, CohortPlan(2, 1, seed=9, difficulty="easy", format="dicom"))
-    shutil.make_archive(str(out / "dicom" / "syn9-0001"), "zip", out / "dicom" / "syn9-0001")
-    shutil.rmtree(out / "dicom" / "syn9-0001")
+    shutil.copytree(made / "syn9-0000", made / "no_t2", ignore=shutil.ignore_patterns("03-*"))
+    (made / "syn9-0000").rename(made / "Doe_0")
+    shutil.make_archive(str(made / "Doe_1"), "zip", made / "syn9-0001")
+    shutil.rmtree(made / "syn9-0001")
+    (made / "syn9-test-0000").rename(made / "dump")
+    (made / "stray").mkdir()
+    (made / ".Doe_0.77.partial").mkdir()
+    uid = dcmread(made / "dump" / "03-0001.dcm", stop_before_pixels=True).StudyInstanceUID
+    (out / "labels.csv").write_text(TABLE.format(uid=uid))
     return out
 
 
+@pytest.fixture(scope="module")
+def imported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ImportReport]:
+    """The cohort made of it, and its report."""
+    out = tmp_path_factory.mktemp("imported") / "cohort"
+    return out, import_dicom_cohort(source / "dicom", source / "labels.csv", out, workers=2)
+
+
 @pytest.fixture
-def with_faults(dicom_cohort: Path, tmp_path: Path) -> Path:
-    """The same cohort with a study that lacks T2, one without a row, a row without a study."""
-    shutil.copytree(dicom_cohort, tmp_path / "in")
-    for path in (tmp_path / "in" / "dicom" / "syn9-0000").glob("03-*.dcm"):
-        path.unlink()
-    (tmp_path / "in" / "dicom" / "stray").mkdir()
-    (tmp_path / "in" / "dicom" / ".syn9-0000.77.partial").mkdir()
-    with (tmp_path / "in" / "labels.csv").open("a") as file:
-        file.write("absent,absent,0,training,normal,0,0,0,,vendor_a,HFS\n")
-    return tmp_path / "in"
+def again(source: Path, imported: tuple[Path, ImportReport], tmp_path: Path) -> tuple[Path, Path]:
+    """Copies of source and cohort, with the times of their files, for a test to change."""
+    shutil.copytree(source, tmp_path / "source")
+    shutil.copytree(imported[0], tmp_path / "cohort")
+    shutil.copy2(default_keys_file(imported[0]), tmp_path / "cohort.keys.csv")
+    return tmp_path / "source", tmp_path / "cohort"
 
 
-def test_the_datalist_holds_what_the_reader_sees(dicom_cohort: Path, tmp_path: Path) -> None:
-    report = import_dicom_cohort(dicom_cohort / "dicom", dicom_cohort / "labels.csv", tmp_path, workers=2)
-    assert (report.found, report.kept, report.excluded) == (3, 3, [])
-    datalist = read_datalist(tmp_path / "datalist.json")
+def rerun(source: Path, out: Path) -> ImportReport:
+    return import_dicom_cohort(source / "dicom", source / "labels.csv", out)
+
+
+def keys_of(out: Path) -> Mapping[str, StudyKey]:
+    return {key.study: key for key in read_keys(default_keys_file(out))}
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def times_in(out: Path) -> dict[str, int]:
+    return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+
+
+def test_the_datalist_holds_what_the_reader_sees(source: Path, imported: tuple[Path, ImportReport]) -> None:
+    out, report = imported
+    assert (report.found, report.kept) == (4, 3)
+    datalist = read_datalist(out / "datalist.json")
     training, test = datalist.entries("training"), datalist.entries("test")
-    assert [entry["study"] for entry in training] == ["syn9-0000", "syn9-0001"]
-    assert test[0]["study"] == "syn9-test-0000"
-    assert training[0]["vendor"].startswith("vendor_")
-    assert training[0]["field_strength"] == 3.0
-    read, kept = read_study(dicom_cohort / "dicom" / "syn9-0000"), LoadStudy()(training[0])["study"]
+    keys = keys_of(out)
+    assert [entry["study"] for entry in training] == [keys[name].study_key for name in ("Doe_0", "Doe_1")]
+    assert [entry["index"] for entry in [*training, *test]] == [0, 1, 2]
+    assert training[0]["patient"] == training[1]["patient"] != test[0]["patient"]
+    assert (training[0]["vendor"], training[0]["field_strength"]) == ("SIEMENS", 3.0)
+    assert [entry["site"] for entry in training] == ["north", "south"]
+    read, kept = read_study(source / "dicom" / "Doe_0"), LoadStudy()(training[0])["study"]
     assert np.array_equal(read.t2.data, kept.t2.data)
     assert np.array_equal(read.dwi[max(read.dwi)].data, kept.dwi[max(kept.dwi)].data)
     assert read.adc.geometry.is_close(kept.adc.geometry)
+    found = LoadStudy()(test[0])["study"]
+    assert np.array_equal(read_study(source / "dicom" / "dump").t2.data, found.t2.data)
 
 
-def test_an_adc_in_tenths_of_its_unit_is_rescaled_and_flagged(dicom_cohort: Path, tmp_path: Path) -> None:
-    shutil.copytree(dicom_cohort, tmp_path / "in")
-    for path in (tmp_path / "in" / "dicom" / "syn9-0000").glob("*.dcm"):
-        image = dcmread(path)
-        if "ADC" in image.ImageType:
-            image.PixelData = (image.pixel_array // 10).astype(image.pixel_array.dtype).tobytes()
-            image.save_as(path)
-    import_dicom_cohort(tmp_path / "in" / "dicom", dicom_cohort / "labels.csv", tmp_path / "out")
-    entries = read_datalist(tmp_path / "out" / "datalist.json").entries("training")
-    flags = {entry["study"]: entry.get("flags", []) for entry in entries}
-    assert flags == {"syn9-0000": ["ADC_RESCALED"], "syn9-0001": []}
-    before, kept = read_study(dicom_cohort / "dicom" / "syn9-0000"), LoadStudy()(entries[0])["study"]
-    assert np.abs(kept.adc.data - before.adc.data).max() < 10  # what the last digit lost
-
-
-def test_what_can_not_be_kept_is_listed_with_its_reason(with_faults: Path, tmp_path: Path) -> None:
-    report = import_dicom_cohort(with_faults / "dicom", with_faults / "labels.csv", tmp_path / "out")
-    assert (report.found, report.kept) == (3, 2)
-    assert [(excluded.study, excluded.reason) for excluded in report.excluded] == [("syn9-0000", Reason.T2_MISSING)]
+def test_every_study_row_and_input_is_accounted_for(imported: tuple[Path, ImportReport]) -> None:
+    out, report = imported
+    excluded = [study for study in report.studies if not study.kept]
+    assert [(one.key, one.reason) for one in excluded] == [(keys_of(out)["no_t2"].study_key, Reason.T2_MISSING)]
     assert report.excluded_by_reason == {"T2_MISSING": 1}
-    assert report.labels_without_study == ["absent"]
-    assert report.studies_without_label == ["stray"]
-    assert json.loads((tmp_path / "out" / "import_report.json").read_text())["kept"] == 2
-    entries = read_datalist(tmp_path / "out" / "datalist.json").entries("training")
-    assert [(entry["study"], entry["index"]) for entry in entries] == [("syn9-0001", 1)]
+    assert report.rows_without_study == [6]
+    assert report.studies_without_row == 1
+    assert [(one.kind, one.lines) for one in report.conflicts] == [
+        (ConflictKind.LABELS_DIFFER, [2, 3]),
+        (ConflictKind.PATIENT_REPEATED, [5, 6]),
+    ]
+    assert ImportReport.model_validate_json((out / "import_report.json").read_bytes()) == report
 
 
-def test_an_unchanged_study_is_not_read_again_and_a_changed_one_is(with_faults: Path, tmp_path: Path) -> None:
-    out, arguments = tmp_path / "out", (with_faults / "dicom", with_faults / "labels.csv")
-    import_dicom_cohort(*arguments, out)
-    kept = [out / "studies" / key / "t2.nii.gz" for key in ("syn9-0001", "syn9-test-0000")]
-    before = [path.stat().st_mtime_ns for path in kept]
-    (with_faults / "dicom" / "syn9-test-0000" / "06-0001.dcm").unlink()
-    import_dicom_cohort(*arguments, out)
-    after = [path.stat().st_mtime_ns for path in kept]
-    assert after[0] == before[0]
-    assert after[1] != before[1]
+def test_each_study_carries_its_series_and_the_figure_of_every_gate(imported: tuple[Path, ImportReport]) -> None:
+    out, report = imported
+    by_hand, by_rule = report.studies[0], report.studies[1]
+    assert [(one.number, one.named_by_hand) for one in by_hand.series] == [(3, True), (4, True), (5, True)]
+    assert Reason.SERIES_NAMED_BY_HAND in by_hand.flags
+    assert Reason.SERIES_NAMED_BY_HAND not in by_rule.flags
+    assert {Reason.ADC_OUT_OF_RANGE, Reason.MOTION_SUSPECTED} <= {gate.reason for gate in by_rule.quality}
+    entry = read_datalist(out / "datalist.json").entries("training")[1]
+    assert entry["quality"] == [gate.model_dump(mode="json") for gate in by_rule.quality]
+    assert set(entry.get("flags", [])) == {gate.reason.value for gate in by_rule.quality if not gate.passed}
 
 
-def test_a_study_that_became_unreadable_is_no_longer_kept(with_faults: Path, tmp_path: Path) -> None:
-    out, arguments = tmp_path / "out", (with_faults / "dicom", with_faults / "labels.csv")
-    import_dicom_cohort(*arguments, out)
-    for path in (with_faults / "dicom" / "syn9-test-0000").glob("04-*.dcm"):
+def test_only_the_keys_file_knows_the_names_and_it_is_private(imported: tuple[Path, ImportReport]) -> None:
+    out, _ = imported
+    keys = default_keys_file(out)
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+    assert keys.read_text().startswith("index,study_key,patient_key,study,patient\n0,s")
+    for path in out.rglob("*"):
+        assert not any(name in path.name for name in ("Doe", "Roe", "no_t2"))
+        if path.suffix == ".json":
+            assert not any(name in path.read_text() for name in ("Doe", "Roe", "no_t2"))
+
+
+def test_a_second_run_touches_nothing(again: tuple[Path, Path]) -> None:
+    source, out = again
+    before = times_in(out)
+    rerun(source, out)
+    assert times_in(out) == before
+
+
+def test_rows_may_be_reordered_added_and_removed(again: tuple[Path, Path]) -> None:
+    source, out = again
+    head, *rows = (source / "labels.csv").read_text().splitlines()
+    before, keys = times_in(out), keys_of(out)
+    shutil.copytree(source / "dicom" / "no_t2", source / "dicom" / "new")
+    (source / "labels.csv").write_text("\n".join([head, "new,New,0,training,,south", *rows[2::-1]]) + "\n")
+    report = rerun(source, out)
+    assert [study.index for study in report.studies] == [0, 1, 2, 5]
+    assert {name: keys_of(out)[name] for name in keys} == keys
+    after = times_in(out)
+    assert {name: time for name, time in after.items() if name.startswith("studies/")} == {
+        name: time for name, time in before.items() if name.startswith("studies/")
+    }
+    assert not (out / "excluded" / keys["no_t2"].study_key).exists()
+    (source / "labels.csv").write_text("\n".join([head, *rows[:1]]) + "\n")
+    rerun(source, out)
+    assert names_in(out / "studies") == [keys["Doe_0"].study_key]
+
+
+def test_only_what_changed_is_imported_again(again: tuple[Path, Path]) -> None:
+    source, out = again
+    before, keys = times_in(out), keys_of(out)
+    table = (source / "labels.csv").read_text()
+    (source / "labels.csv").write_text(table.replace("training,3,north", "training,2,north"))
+    for path in (source / "dicom" / "dump").glob("04-*.dcm"):
         path.unlink()
-    report = import_dicom_cohort(*arguments, out)
-    assert report.excluded_by_reason == {"T2_MISSING": 1, "DWI_MISSING": 1}
-    assert not (out / "studies" / "syn9-test-0000").exists()
+    report = rerun(source, out)
+    assert report.excluded_by_reason == {"SERIES_NOT_FOUND": 1, "DWI_MISSING": 1, "T2_MISSING": 1}
+    assert names_in(out / "studies") == [keys["Doe_1"].study_key]
+    kept = f"studies/{keys['Doe_1'].study_key}/t2.nii.gz"
+    assert times_in(out)[kept] == before[kept]
+
+
+def test_a_cohort_without_its_keys_or_with_those_of_another_is_refused(again: tuple[Path, Path]) -> None:
+    source, out = again
+    keys = default_keys_file(out)
+    keys.rename(out.parent / "elsewhere.csv")
+    before = times_in(out)
+    with pytest.raises(CohortError, match="name the file with `--keys`"):
+        rerun(source, out)
+    keys.write_text("index,study_key,patient_key,study,patient\n0,s0123456789ab,p0123456789ab,a,b\n")
+    with pytest.raises(CohortError, match="of another cohort"):
+        rerun(source, out)
+    with pytest.raises(CohortError, match="outside"):
+        import_dicom_cohort(source / "dicom", source / "labels.csv", out, keys=out / "keys.csv")
+    assert times_in(out) == before
+
+
+def test_an_adc_in_tenths_of_its_unit_is_rescaled_and_flagged(again: tuple[Path, Path]) -> None:
+    source, out = again
+    for path in (source / "dicom" / "dump").glob("05-*.dcm"):
+        image = dcmread(path)
+        image.PixelData = (image.pixel_array // 10).astype(image.pixel_array.dtype).tobytes()
+        image.save_as(path)
+    (before,) = (LoadStudy()(entry)["study"] for entry in read_datalist(out / "datalist.json").entries("test"))
+    report = rerun(source, out)
+    (entry,) = read_datalist(out / "datalist.json").entries("test")
+    assert "ADC_RESCALED" in entry["flags"]
+    assert Reason.ADC_RESCALED not in report.studies[0].flags
+    assert np.abs(LoadStudy()(entry)["study"].adc.data - before.adc.data).max() < 10  # what the last digit lost
 
 
 def test_a_cohort_of_nothing_is_an_error_with_a_report(tmp_path: Path) -> None:
@@ -109,12 +209,6 @@ def test_a_cohort_of_nothing_is_an_error_with_a_report(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match="none of 1 studies"):
         import_dicom_cohort(tmp_path / "dicom", tmp_path / "labels.csv", tmp_path / "out")
     report = json.loads((tmp_path / "out" / "import_report.json").read_text())
-    assert report["excluded"][0]["study"] == "A1"
+    assert report["studies"][0]["reason"] == "INPUT_EMPTY"
     with pytest.raises(ArgumentError, match="folder"):
         import_dicom_cohort(tmp_path / "labels.csv", tmp_path / "labels.csv", tmp_path / "out")
-
-
-def test_a_study_that_lies_there_twice_is_refused(with_faults: Path, tmp_path: Path) -> None:
-    (with_faults / "dicom" / "stray.zip").touch()
-    with pytest.raises(CohortError, match="as a folder and as a zip"):
-        import_dicom_cohort(with_faults / "dicom", with_faults / "labels.csv", tmp_path / "out")

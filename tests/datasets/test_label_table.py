@@ -6,6 +6,7 @@ import pytest
 
 from prostate_alm.datasets.label_table import read_label_table
 from prostate_alm.errors import CohortError
+from prostate_alm.readers import SeriesChoice
 
 
 def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -15,15 +16,55 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 
 
 def test_rows_keep_further_columns_with_numbers_as_numbers(tmp_path: Path) -> None:
-    text = "study,patient,label,psa,site,age,note\nA1,p1,1,4.5,007,63,\nA2,p2,0,,nan,1e5,x\n"
-    first, second = read_label_table(write(tmp_path, text, encoding="utf-8-sig"))
-    assert (first.study, first.patient, first.label, first.split) == ("A1", "p1", "1", "training")
+    text = "study,patient,label,psa,site,age,grade\nA1,p1,1,4.5,007,63,\nA2,p2,0,,nan,1e5,3+4\n"
+    table = read_label_table(write(tmp_path, text, encoding="utf-8-sig"))
+    first, second = table.rows
+    assert (first.study, first.patient, first.label, first.split, first.line) == ("A1", "p1", "1", "training", 2)
     assert first.columns() == {"psa": 4.5, "site": "007", "age": 63}
-    assert second.columns() == {"site": "nan", "age": "1e5", "note": "x"}
+    assert second.columns() == {"site": "nan", "age": "1e5", "grade": "3+4"}
+    assert table.left_out == ()
+
+
+def test_series_and_b_value_may_be_named_by_hand(tmp_path: Path) -> None:
+    text = "study,patient,label,t2_series,dwi_series,high_b\nA1,p1,1,4,6+8,\nA2,p2,0,,,1400\n"
+    first, second = read_label_table(write(tmp_path, text)).rows
+    assert first.series_choice() == SeriesChoice(t2="4", dwi="6+8")
+    assert (first.high_b, second.high_b, second.series_choice()) == (None, 1400.0, None)
+    assert first.columns() == {}
+
+
+def test_free_text_is_left_out_by_column(tmp_path: Path) -> None:
+    rows = "".join(f"A{n},p{n},1,word{n},north,seen by Dr Grey\n" for n in range(21))
+    table = read_label_table(write(tmp_path, f"study,patient,label,words,site,note\n{rows}"))
+    assert table.left_out == ("words", "note")
+    assert table.rows[0].columns() == {"site": "north"}
+    assert table.rows[20].line == 22
+
+
+@pytest.mark.parametrize(
+    "cell", ["2024-01-31", "20240131", "31.1.2024", "1/31/24", "31-Jan-2024", "März 2024", "1.2.840.113.1", "A1", "p1"]
+)
+def test_a_cell_that_tells_who_or_when_is_refused_without_its_value(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(CohortError, match=r"line 3 .* column `extra`") as caught:
+        read_label_table(write(tmp_path, f"study,patient,label,extra\nA2,p2,0,north\nA1,p1,1,{cell}\n"))
+    assert f"{cell}" not in str(caught.value).replace("UID", "").replace("line 3", "")
+
+
+@pytest.mark.parametrize("cell", ["1950.25", "4.5", "2012", "20246", "T2c", "3.1", "january"])
+def test_a_number_or_word_that_is_no_date_is_kept(tmp_path: Path, cell: str) -> None:
+    (row,) = read_label_table(write(tmp_path, f"study,patient,label,extra\nA1,p1,1,{cell}\n")).rows
+    assert str(row.columns()["extra"]) == cell
+
+
+def test_a_study_may_have_any_name_that_stays_below_the_folder(tmp_path: Path) -> None:
+    text = "study,patient,label\n1.2.840.1,p1,1\nMüller^Eva (2),p2,0\nsite1/A 17,p3,0\n"
+    rows = read_label_table(write(tmp_path, text)).rows
+    assert [row.study for row in rows] == ["1.2.840.1", "Müller^Eva (2)", "site1/A 17"]
+    assert "Müller" not in repr(rows)
 
 
 def test_an_empty_split_is_training(tmp_path: Path) -> None:
-    rows = read_label_table(write(tmp_path, "study,patient,label,split\nA1,p1,1,\nA2,p2,0,test\n"))
+    rows = read_label_table(write(tmp_path, "study,patient,label,split\nA1,p1,1,\nA2,p2,0,test\n")).rows
     assert [row.split for row in rows] == ["training", "test"]
 
 
@@ -32,11 +73,14 @@ def test_an_empty_split_is_training(tmp_path: Path) -> None:
     [
         ("study,label\nA1,1\n", "lacks the column `patient`"),
         ("study,patient,label\n", "no rows"),
-        ("study,patient,label\nA1,p1,yes\n", "line 2, column `label`"),
-        ("study,patient,label\nA1,,1\n", "line 2, column `patient`"),
-        ("study,patient,label\n../A1,p1,1\n", "line 2, column `study`"),
-        ("study,patient,label\nA1,p1,1\nA1,p2,0\n", "line 3: this `study`"),
-        ("study,patient,label,split\nA1,p1,1,training\nA2,p1,0,test\n", "line 3: this `patient`"),
+        ("study,patient,label\nA1,p1,yes\n", "line 2 .* column `label`"),
+        ("study,patient,label\nA1,,1\n", "line 2 .* column `patient`"),
+        ("study,patient,label\n../A1,p1,1\n", "line 2 .* column `study`"),
+        ("study,patient,label\n/A1,p1,1\n", "line 2 .* column `study`"),
+        ("study,patient,label,t2_series\nA1,p1,1,3+4\n", "line 2 .* `t2`"),
+        ("study,patient,label,high_b\nA1,p1,1,high\n", "line 2 .* column `high_b`"),
+        ("study,patient,label\nA1,p1,1\nA1,p2,0\n", "line 3 .* this `study` .* line 2"),
+        ("study,patient,label,split\nA1,p1,1,training\nA2,p1,0,test\n", "line 3 .* this `patient`"),
         ("study,patient,label,split\nA1,p1,1,validation\n", "column `split`"),
         ("study,patient,label,t2\nA1,p1,1,x\n", "column `t2`"),
         ("study,patient,label\nA1,p1,1,4\n", "more cells"),

@@ -1,0 +1,243 @@
+"""One study of a cohort: read it, hold it against the quality gates, write it or note why not.
+
+A study ends in one folder, `studies/KEY` when kept and `excluded/KEY` when not, with an `import.json` that holds
+everything a later import needs to leave it alone.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import prostate_alm
+from prostate_alm.datasets.import_report import ChosenSeries, GateFigure, RunnerUp
+from prostate_alm.datasets.study_folders import EXCLUDED, KEPT, begin, discard, finish
+from prostate_alm.datasets.study_sources import StudySource
+from prostate_alm.errors import CohortError, ProstateALMError, Reason, StudyRefusedError
+from prostate_alm.parcel import write_json
+from prostate_alm.preprocessing import Preprocessing
+from prostate_alm.preprocessing.adc_scale import in_adc_units
+from prostate_alm.readers import Inspection, SeriesChoice
+from prostate_alm.readers.nifti import write_nifti_study
+from prostate_alm.readers.rules import rules_sha256
+from prostate_alm.study import QualityFinding, Series, Study
+
+FACTS = "import.json"
+FORMAT = 2  # of import.json and of what lies beside it: raised when a study must be imported again
+
+NOTED = frozenset(
+    {
+        Reason.MOTION_SUSPECTED,
+        Reason.SUSCEPTIBILITY_SUSPECTED,
+        Reason.FIELD_OF_VIEW_SMALL,
+        Reason.CONTRAST_GIVEN,
+    }
+)
+"""Gates about a poor image of the right thing: the study is kept and flagged, for a cohort of perfect images alone
+trains a network that has never seen the others, and poor images are one reason to need DCE. The other gates are
+about wrong data, and exclude."""
+
+
+@dataclass(frozen=True)
+class StudyTask:
+    """What is to be imported.
+
+    Attributes:
+        key: of the study in the cohort.
+        source: what it is read from.
+        series: named by hand.
+        high_b: b-value that the files leave out, s/mm².
+        strict: whether every gate excludes.
+    """
+
+    key: str
+    source: StudySource
+    series: SeriesChoice | None = None
+    high_b: float | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class ImportedStudy:
+    """What became of a study; the content of its `import.json`.
+
+    Attributes:
+        input: hash of what it was made from.
+        record: fields of its `StudyRecord` but those of the label table.
+        entry: fields of its datalist entry but those of the label table; empty when it was excluded.
+        descriptor: of its images, to find near-duplicates; empty for what could not be read.
+    """
+
+    input: str
+    record: dict[str, Any]
+    entry: dict[str, Any] = field(default_factory=dict)
+    descriptor: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is in the cohort."""
+        return bool(self.record["kept"])
+
+
+def import_study(out: Path, task: StudyTask) -> ImportedStudy:
+    """Import one study below `out`, unless it is there already from the same input and by the same rules.
+
+    Raises:
+        CohortError: something unforeseen; the message holds the key and no word of the input.
+    """
+    try:
+        state = _input_state(task)
+        return _already_there(out, task.key, state) or _import(out, task, state)
+    except ProstateALMError:
+        raise
+    except Exception as error:  # its text could name a file, and with it the patient
+        frames = traceback.extract_tb(error.__traceback__)
+        raise CohortError(
+            f"study {task.key} could not be imported ({type(error).__name__} at {Path(frames[-1].filename).name}:"
+            f"{frames[-1].lineno}); is the disk full, or a folder not readable? The same command goes on from here."
+        ) from None
+
+
+def _input_state(task: StudyTask) -> str:
+    """Hash of everything that the result follows from."""
+    choice = None if task.series is None else dataclasses.astuple(task.series)
+    told = (FORMAT, prostate_alm.__version__, rules_sha256(), choice, task.high_b, task.strict)
+    return hashlib.sha256(f"{told}{task.source.fingerprint()}".encode()).hexdigest()
+
+
+def _already_there(out: Path, key: str, state: str) -> ImportedStudy | None:
+    for name in (KEPT, EXCLUDED):
+        folder = out / name / key
+        if not (folder / FACTS).is_file():
+            continue
+        noted = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        files = noted.pop("files", None)
+        if noted.get("input") == state and files == _names_in(folder):
+            return ImportedStudy(**noted)
+    return None
+
+
+def _import(out: Path, task: StudyTask, state: str) -> ImportedStudy:
+    inspection, study = task.source.examine(task.series, task.high_b)
+    record = _described(inspection)
+    refusal, quality = inspection.refusal, ()
+    if study is not None:
+        record |= _measured(study)
+        try:
+            _check_told(study, task)
+            study = in_adc_units(study)
+            quality = Preprocessing()(study).quality
+        except StudyRefusedError as error:
+            refusal = error
+    refusal = refusal or _refused_by_gate(quality, strict=task.strict)
+    record["quality"] = [_figure(one).model_dump(mode="json") for one in quality]
+    if refusal is not None:
+        record |= {"kept": False, "reason": refusal.reason.value, "message": str(refusal.args[0])}
+    elif study is not None:
+        noted = [one.reason for one in quality if not one.passed]
+        record |= {"kept": True, "flags": list(dict.fromkeys(flag.value for flag in (*study.flags, *noted)))}
+    return _write(out, task.key, state, record, study)
+
+
+def _check_told(study: Study, task: StudyTask) -> None:
+    """Refuse where what the label table says had no effect: the files are not what its author takes them for.
+
+    Raises:
+        StudyRefusedError: series are named for files that hold no choice, or another b-value is stated.
+    """
+    if task.series is not None and Reason.SERIES_NAMED_BY_HAND not in study.flags:
+        raise StudyRefusedError(
+            Reason.SERIES_NOT_FOUND,
+            "the label table names series, and these files state no series to choose from; clear its `*_series` cells.",
+        )
+    if task.high_b is not None and task.high_b not in study.dwi:
+        stated = ", ".join(f"{b:g}" for b in study.dwi)
+        raise StudyRefusedError(
+            Reason.B_VALUE_UNKNOWN,
+            f"`high_b` of the label table is {task.high_b:g} s/mm², and the files state {stated}; clear the cell.",
+        )
+
+
+def _described(inspection: Inspection) -> dict[str, Any]:
+    """Series chosen and runners-up."""
+    by_hand = Reason.SERIES_NAMED_BY_HAND in inspection.flags
+    chosen = [_chosen(one, by_hand=by_hand) for one in inspection.chosen]
+    lost = [
+        RunnerUp(role=str(one.role), number=one.number, description=one.description, why=one.why)
+        for one in inspection.runners_up
+    ]
+    return {
+        name: [one.model_dump(mode="json") for one in parts]
+        for name, parts in (("series", chosen), ("runners_up", lost))
+    }
+
+
+def _chosen(series: Series, *, by_hand: bool) -> ChosenSeries:
+    return ChosenSeries(
+        role=series.role,
+        number=series.number,
+        description=series.description,
+        b_values=list(series.b_values),
+        named_by_hand=by_hand,
+    )
+
+
+def _measured(study: Study) -> dict[str, Any]:
+    """What is so of a study that was read."""
+    acquisition = study.acquisition
+    return {
+        "vendor": acquisition.vendor,
+        "model": acquisition.model,
+        "field_strength": acquisition.field_strength,
+        "b_values": list(study.dwi),
+        "t2_spacing_mm": [round(size, 4) for size in study.t2.geometry.spacing],
+        "dwi_spacing_mm": [round(size, 4) for size in study.adc.geometry.spacing],
+    }
+
+
+def _refused_by_gate(quality: Sequence[QualityFinding], *, strict: bool) -> StudyRefusedError | None:
+    """The first gate about wrong data that did not pass; with `strict`, the first of all."""
+    for one in quality:
+        if not one.passed and (strict or one.reason not in NOTED):
+            return StudyRefusedError(one.reason, f"the gate measured {one.value:.4g}, its limit is {one.limit:.4g}.")
+    return None
+
+
+def _figure(finding: QualityFinding) -> GateFigure:
+    """To four digits: more would differ between machines."""
+    value, limit = (
+        float(f"{number:.4g}") if math.isfinite(number) else None for number in (finding.value, finding.limit)
+    )
+    return GateFigure(reason=finding.reason, value=value, limit=limit, passed=finding.passed)
+
+
+def _write(out: Path, key: str, state: str, record: dict[str, Any], study: Study | None) -> ImportedStudy:
+    """Write the study's folder, kept or excluded, and remove the other."""
+    kept = bool(record["kept"])
+    folder, other = out / (KEPT if kept else EXCLUDED) / key, out / (EXCLUDED if kept else KEPT) / key
+    temporary = begin(folder)
+    entry: dict[str, Any] = {}
+    if kept and study is not None:
+        entry = {**_entry(study, record), **write_nifti_study(study, temporary)}
+    imported = ImportedStudy(state, record, entry)
+    files = sorted([*_names_in(temporary), FACTS])
+    write_json(temporary / FACTS, {**dataclasses.asdict(imported), "files": files})
+    finish(folder)
+    discard(other)
+    return imported
+
+
+def _entry(study: Study, record: dict[str, Any]) -> dict[str, Any]:
+    """What a study brings to its datalist entry beside its files; what is unknown is left out."""
+    told = {name: record[name] for name in ("vendor", "model", "field_strength", "flags", "quality")}
+    told["contrast_agent"] = study.acquisition.contrast_agent
+    return {name: value for name, value in told.items() if value not in ("", None, [])}
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

@@ -1,0 +1,126 @@
+"""Pseudonymous keys of studies and patients, drawn once and kept in a private file beside the cohort.
+
+The file alone knows which study of the label table a key stands for. It also keeps the `index` of each study, so that
+it stays when rows are added, reordered or left out.
+"""
+
+import csv
+import io
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+
+from prostate_alm.datasets.label_table import LabelRow
+from prostate_alm.errors import CohortError
+
+_KEY = re.compile(r"[sp][0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class StudyKey:
+    """What stands for a study in every output.
+
+    Attributes:
+        index: stable number of the study.
+        study_key, patient_key: drawn at random.
+        study, patient: cells of the label table.
+    """
+
+    index: int
+    study_key: str
+    patient_key: str
+    study: str = field(repr=False)
+    patient: str = field(repr=False)
+
+
+_COLUMNS = [one.name for one in fields(StudyKey)]
+
+
+def default_keys_file(out: Path) -> Path:
+    """`OUT.keys.csv` beside the cohort."""
+    whole = out.absolute()
+    return whole.with_name(f"{whole.name}.keys.csv")
+
+
+def assign_keys(path: Path, rows: Sequence[LabelRow]) -> list[StudyKey]:
+    """The key of each row, those of new studies and patients drawn now and written to `path`.
+
+    The file is readable for its owner alone, and never half written. Studies that have no row any more stay in it.
+
+    Raises:
+        CohortError: the file is no keys file.
+    """
+    known = {one.study: one for one in read_keys(path)}
+    patients = {one.patient: one.patient_key for one in known.values()}
+    next_index = max((one.index for one in known.values()), default=-1) + 1
+    for row in rows:
+        patient = patients.setdefault(row.patient, _draw("p"))
+        old = known.get(row.study)
+        index, key = (next_index, _draw("s")) if old is None else (old.index, old.study_key)
+        next_index += old is None
+        known[row.study] = StudyKey(index, key, patient, row.study, row.patient)
+    _write(path, list(known.values()))
+    return [known[row.study] for row in rows]
+
+
+def read_keys(path: Path) -> list[StudyKey]:
+    """The keys in a file; none when it is not there.
+
+    Raises:
+        CohortError: it is no keys file, or a key or index stands twice.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            if reader.fieldnames != _COLUMNS:
+                raise _no_keys_file(1)
+            keys = [_key(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise _no_keys_file(1) from None
+    for name in ("index", "study_key", "study"):
+        if len({getattr(one, name) for one in keys}) < len(keys):
+            raise CohortError(f"the keys file holds a `{name}` twice; restore it as it was written.")
+    return keys
+
+
+def _key(line: int, row: dict[str, str]) -> StudyKey:
+    sound = None not in row.values() and None not in row
+    if not (
+        sound and row["index"].isdecimal() and _KEY.fullmatch(row["study_key"]) and _KEY.fullmatch(row["patient_key"])
+    ):
+        raise _no_keys_file(line)
+    return StudyKey(int(row["index"]), row["study_key"], row["patient_key"], row["study"], row["patient"])
+
+
+def _no_keys_file(line: int) -> CohortError:
+    return CohortError(
+        f"line {line} of the file given as keys file is not as `cohort import` writes it; restore it, or name "
+        "the right one with `--keys`."
+    )
+
+
+def _draw(prefix: str) -> str:
+    return prefix + secrets.token_hex(6)
+
+
+def _write(path: Path, keys: Sequence[StudyKey]) -> None:
+    """Replace the file where it differs; it is on the disk before any study is."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(astuple(one) for one in sorted(keys, key=lambda one: one.index))
+    content = text.getvalue().encode()
+    if path.exists() and path.read_bytes() == content:
+        return
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
