@@ -14,7 +14,7 @@ from prostate_alm.datasets.synthetic import reformats
 from prostate_alm.datasets.synthetic.dicom_writer import CALCULATED_B, calculated_b, sagittal_reformat
 from prostate_alm.datasets.synthetic.examination import Images, SeriesPlan
 from prostate_alm.datasets.synthetic.vendors import Kind, SeriesStyle, Vendor, named
-from prostate_alm.study import Role, Study, Volume
+from prostate_alm.study import FloatArray, Role, Study, Volume
 
 DIRECTION_FACTORS = (0.8, 1.0, 1.25)  # their geometric mean is 1
 TIME_POINTS = 20
@@ -122,13 +122,31 @@ def _series_per_b(study: Study, vendor: Vendor) -> Built:
 
 
 def _directions(number: int, study: Study, vendor: Vendor) -> SeriesPlan:
-    """Three directions of each b-value above 0, whose geometric mean is the trace up to rounding."""
     style, images = vendor.styles[Kind.DIRECTIONS], []
     for b, volume in study.dwi.items():
-        for direction, factor in enumerate(DIRECTION_FACTORS if b else (1.0,), start=1):
-            turned = Volume(np.rint(volume.data * np.float32(factor)), volume.geometry, volume.frame_of_reference)
+        for direction, data in enumerate(_stored_directions(b, volume), start=1):
+            turned = Volume(data, volume.geometry, volume.frame_of_reference)
             images.append(_weighted(style, study, b, turned, direction))
     return SeriesPlan(number, Kind.DIRECTIONS, style, tuple(images))
+
+
+def _stored_directions(b: float, volume: Volume) -> list[FloatArray]:
+    """Three directions of a b-value above 0, whose geometric mean is the trace up to their rounding."""
+    factors = DIRECTION_FACTORS if b else (1.0,)
+    return [np.rint(volume.data * np.float32(factor)) for factor in factors]
+
+
+def geometric_means(dwi: Mapping[float, Volume]) -> dict[float, Volume]:
+    """What the directions that are written of these volumes amount to, each of them rounded.
+
+    Not the volumes themselves: of a signal of 8, rounding three directions takes 2 %, and 20e-6 mm²/s of its ADC.
+    """
+    means: dict[float, Volume] = {}
+    for b, volume in dwi.items():
+        directions = np.stack(_stored_directions(b, volume)).astype(np.float64)
+        mean = np.prod(directions, axis=0) ** (1 / len(directions))
+        means[b] = Volume(mean.astype(np.float32), volume.geometry, volume.frame_of_reference)
+    return means
 
 
 def _directions_and_trace(study: Study, vendor: Vendor) -> Built:
