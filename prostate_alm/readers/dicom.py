@@ -27,6 +27,7 @@ _SUFFIXES = (".dcm", ".dicom", ".ima")
 _BARE_STARTS = tuple(bytes([group, 0, element, 0]) for group in (2, 8) for element in (0, 1, 2, 5, 8, 0x12, 0x16))
 
 _quiet_lock = threading.RLock()
+_pydicom_log = logging.getLogger("pydicom")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +77,13 @@ def quiet_pydicom() -> Iterator[None]:
 
     Filters and loggers belong to the process, so one thread at a time parses.
     """
-    logger = logging.getLogger("pydicom")
     with _quiet_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        disabled, logger.disabled = logger.disabled, True
+        disabled, _pydicom_log.disabled = _pydicom_log.disabled, True
         try:
             yield
         finally:
-            logger.disabled = disabled
+            _pydicom_log.disabled = disabled
 
 
 def claims_dicom(file: SourceFile) -> bool:

@@ -42,7 +42,8 @@ class Stack:
 
 def normal_of(orientation: Matrix) -> NDArray[np.float64]:
     """The direction in which slices are counted: row direction × column direction."""
-    return np.cross(orientation[0], orientation[1])
+    (a, b, c), (d, e, f) = orientation.tolist()  # one call for each image: np.cross takes twenty times as long
+    return np.array([b * f - c * e, c * d - a * f, a * e - b * d])
 
 
 def same_plane(first: Instance, second: Instance) -> bool:

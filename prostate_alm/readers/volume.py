@@ -38,7 +38,8 @@ def content_key(volumes: Iterable[Volume]) -> str:
     digest = hashlib.sha256()
     for volume in volumes:
         digest.update(repr(volume.data.shape).encode())
-        digest.update(np.ascontiguousarray(volume.data).astype("<f4").tobytes())
+        # slice by slice, as DICOM and NIfTI files lie in memory: no copy
+        digest.update(np.ascontiguousarray(volume.data.T, dtype="<f4").data)
     return digest.hexdigest()[:12]
 
 
