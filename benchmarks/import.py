@@ -88,7 +88,7 @@ def timed(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 
 def opened(folder: Path) -> dict[str, Any]:
-    """How many files were opened how often in one reading, and in which series those that were opened for pixels lie."""
+    """How often files were opened in one reading, and the series of those that were opened for pixels."""
     counts: Counter[str] = Counter()
     active = True
 
