@@ -15,12 +15,15 @@ from typing import Any
 from prostate_alm.datasets.datalist import FILE_FIELDS, make_datalist
 from prostate_alm.datasets.import_report import (
     ConflictKind,
+    DuplicateKind,
     ImportReport,
     LabelConflict,
+    NearDuplicate,
     StudyRecord,
     make_import_report,
 )
 from prostate_alm.datasets.label_table import LabelRow, LabelTable, read_label_table
+from prostate_alm.datasets.near_duplicates import Descriptor, Pair, find
 from prostate_alm.datasets.parallel import in_processes
 from prostate_alm.datasets.study_folders import KEPT, discard_others, keys_in, locked
 from prostate_alm.datasets.study_import import ImportedStudy, StudyTask, import_study
@@ -171,6 +174,26 @@ def _report(
         rows_without_study=list(resolution.missing),
         studies_without_row=resolution.studies_without_row,
         conflicts=_conflicts(table.rows, keys),
+        near_duplicates=_near_duplicates([row for row in rows if row.imported.kept]),
+    )
+
+
+def _near_duplicates(rows: Sequence[_Row]) -> list[NearDuplicate]:
+    """Kept studies that look alike."""
+    by_key = {row.key.study_key: row for row in rows}
+    described = {key: Descriptor.from_text(row.imported.descriptor) for key, row in by_key.items()}
+    return [_near_duplicate(pair, by_key[pair.first], by_key[pair.second]) for pair in find(described)]
+
+
+def _near_duplicate(pair: Pair, first: _Row, second: _Row) -> NearDuplicate:
+    return NearDuplicate(
+        first=pair.first,
+        second=pair.second,
+        kind=DuplicateKind.IDENTICAL if pair.identical else DuplicateKind.NEAR,
+        distance=float(f"{max(pair.distance, 0.0):.3f}"),
+        same_patient=first.label.patient == second.label.patient,
+        labels_differ=first.label.label != second.label.label,
+        splits_differ=first.label.split != second.label.split,
     )
 
 

@@ -6,11 +6,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prostate_alm.errors import ArgumentError
+from prostate_alm.errors import ArgumentError, CohortError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -31,6 +32,7 @@ def in_processes(
 
     Raises:
         ArgumentError: `workers` is below 1.
+        CohortError: a process died.
     """
     if workers < 1:
         raise ArgumentError(f"`workers` must be at least 1, got {workers}.")
@@ -50,7 +52,12 @@ def _results(function: Callable[[Task], Result], tasks: Sequence[Task], workers:
         initializer=_set_up,
         initargs=(max(1, (os.cpu_count() or 1) // processes),),
     ) as executor:
-        yield from executor.map(function, tasks)
+        try:
+            yield from executor.map(function, tasks)
+        except BrokenProcessPool:
+            raise CohortError(
+                "a worker process died; is there enough memory? The same command with fewer `--workers` goes on."
+            ) from None
 
 
 def _set_up(threads: int) -> None:

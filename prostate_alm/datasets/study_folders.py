@@ -14,7 +14,7 @@ _PARTIAL = ".partial"
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Make the cohort's folders, keep other imports out, and sweep up what a killed one left.
+    """Make the cohort's folders, keep other imports out, and sweep up what a killed or interrupted one left.
 
     The lock ends with the process that holds it.
 
@@ -31,7 +31,10 @@ def locked(out: Path) -> Iterator[None]:
                 "another import is at work in the folder of `--out`; wait until it has ended, or take another folder."
             ) from None
         _sweep(out)
-        yield
+        try:
+            yield
+        finally:
+            _sweep(out)
 
 
 def _sweep(out: Path) -> None:

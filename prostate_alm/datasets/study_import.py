@@ -16,9 +16,11 @@ from typing import Any
 
 import prostate_alm
 from prostate_alm.datasets.import_report import ChosenSeries, GateFigure, RunnerUp
+from prostate_alm.datasets.montage import write_montage
+from prostate_alm.datasets.near_duplicates import descriptor
 from prostate_alm.datasets.study_folders import EXCLUDED, KEPT, begin, discard, finish
 from prostate_alm.datasets.study_sources import StudySource
-from prostate_alm.errors import CohortError, ProstateALMError, Reason, StudyRefusedError
+from prostate_alm.errors import CohortError, Reason, StudyRefusedError
 from prostate_alm.parcel import write_json
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.adc_scale import in_adc_units
@@ -27,8 +29,8 @@ from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.readers.rules import rules_sha256
 from prostate_alm.study import QualityFinding, Series, Study
 
-FACTS = "import.json"
-FORMAT = 2  # of import.json and of what lies beside it: raised when a study must be imported again
+FACTS, MONTAGE = "import.json", "montage.png"
+FORMAT = 3  # of import.json and of what lies beside it: raised when a study must be imported again
 
 NOTED = frozenset(
     {
@@ -87,20 +89,23 @@ class ImportedStudy:
 def import_study(out: Path, task: StudyTask) -> ImportedStudy:
     """Import one study below `out`, unless it is there already from the same input and by the same rules.
 
+    What goes wrong unforeseen leaves the study out, to be tried again next time, and holds no word of the input.
+
     Raises:
-        CohortError: something unforeseen; the message holds the key and no word of the input.
+        CohortError: a file can't be read or written.
     """
     try:
         state = _input_state(task)
         return _already_there(out, task.key, state) or _import(out, task, state)
-    except ProstateALMError:
-        raise
-    except Exception as error:  # its text could name a file, and with it the patient
-        frames = traceback.extract_tb(error.__traceback__)
+    except OSError as error:
         raise CohortError(
-            f"study {task.key} could not be imported ({type(error).__name__} at {Path(frames[-1].filename).name}:"
-            f"{frames[-1].lineno}); is the disk full, or a folder not readable? The same command goes on from here."
+            f"study {task.key} could not be imported ({error.strerror or type(error).__name__}); is the disk full, or "
+            "a folder closed to you? The same command goes on from here."
         ) from None
+    except Exception as error:  # its text could quote the input, and with it the patient
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}; please report it."
+        return ImportedStudy("", {"kept": False, "reason": Reason.INTERNAL_ERROR.value, "message": message})
 
 
 def _input_state(task: StudyTask) -> str:
@@ -218,17 +223,19 @@ def _figure(finding: QualityFinding) -> GateFigure:
 
 def _write(out: Path, key: str, state: str, record: dict[str, Any], study: Study | None) -> ImportedStudy:
     """Write the study's folder, kept or excluded, and remove the other."""
-    kept = bool(record["kept"])
-    folder, other = out / (KEPT if kept else EXCLUDED) / key, out / (EXCLUDED if kept else KEPT) / key
+    place, elsewhere = (KEPT, EXCLUDED) if record["kept"] else (EXCLUDED, KEPT)
+    folder = out / place / key
     temporary = begin(folder)
-    entry: dict[str, Any] = {}
-    if kept and study is not None:
-        entry = {**_entry(study, record), **write_nifti_study(study, temporary)}
-    imported = ImportedStudy(state, record, entry)
+    imported = ImportedStudy(state, record)
+    if study is not None:
+        write_montage(dataclasses.replace(study, key=key), temporary / MONTAGE)
+        record["montage"] = f"{place}/{key}/{MONTAGE}"
+        entry = {**_entry(study, record), **write_nifti_study(study, temporary)} if record["kept"] else {}
+        imported = ImportedStudy(state, record, entry, descriptor(study).to_text())
     files = sorted([*_names_in(temporary), FACTS])
     write_json(temporary / FACTS, {**dataclasses.asdict(imported), "files": files})
     finish(folder)
-    discard(other)
+    discard(out / elsewhere / key)
     return imported
 
 

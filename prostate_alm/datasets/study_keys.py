@@ -117,6 +117,7 @@ def _write(path: Path, keys: Sequence[StudyKey]) -> None:
     content = text.getvalue().encode()
     if path.exists() and path.read_bytes() == content:
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
