@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from prostate_alm.readers.header import Values
+from prostate_alm.readers.rules import ROLES
 
 STANDARD_TAG = 0x0018_9087
 SIEMENS_TAG = 0x0019_100C
@@ -63,11 +64,22 @@ class BValue:
 
 
 def read_b_value(values: Values) -> BValue | None:
-    """The b-value of an image; None when no place holds one between 0 and 10 000 s/mm².
+    """The b-value of an image; None when no place holds one between 0 and 10 000 s/mm², or two contradict each other.
+
+    An element and a SequenceName that say different things are a damaged header, and nobody knows which is right.
 
     Args:
         values: of a header, by tag.
     """
+    found = _from_elements(values)
+    named = _SEQUENCE_NAME.search(str(values.get(_SEQUENCE, "")))
+    if found is not None and named:
+        agrees = abs(found.value - float(named[1])) <= ROLES.b_values_agree * max(found.value, float(named[1]))
+        return found if agrees else None
+    return found or _from_text(values)
+
+
+def _from_elements(values: Values) -> BValue | None:
     vendor = str(values.get(_MANUFACTURER, "")).upper()
     for source, element in _places(values, vendor):
         number = _first_number(values[element]) if element in values else None
@@ -75,7 +87,7 @@ def read_b_value(values: Values) -> BValue | None:
             number -= _GE_OFFSET
         if number is not None and 0 <= number <= _LARGEST:
             return BValue(float(round(number)), source)
-    return _from_text(values)
+    return None
 
 
 def _places(values: Values, vendor: str) -> Iterator[tuple[BValueSource, int]]:

@@ -116,7 +116,8 @@ def diffusion_candidate_of(members: Sequence[DicomSeries]) -> Candidate:
     try:
         if any(instance.b_value is None for instance in instances):
             raise StudyRefusedError(
-                Reason.B_VALUE_UNKNOWN, f"{name}: an image's b-value is nowhere in its header; send original images."
+                Reason.B_VALUE_UNKNOWN,
+                f"{name}: an image's header states no b-value, or two that differ; send original images.",
             )
         if len(members) > len(values):
             raise StudyRefusedError(

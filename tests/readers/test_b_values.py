@@ -38,13 +38,33 @@ def test_each_vendor_is_read_from_its_own_element(manufacturer, tag, vr, value, 
     assert found.value == expected
 
 
-def test_the_standard_element_outranks_the_vendor_and_both_outrank_the_sequence_name():
+def test_the_sequence_name_outranks_the_description():
     dataset = header("SIEMENS", SequenceName="*ep_b1000t", SeriesDescription="dwi b1400")
     assert read_b_value(values_of(dataset)) == BValue(1000, BValueSource.SEQUENCE_NAME)
+
+
+def test_the_standard_element_outranks_the_vendor_and_both_outrank_the_description():
+    dataset = header("SIEMENS", SeriesDescription="dwi b1400")
     dataset.add_new(0x0019100C, "OB", b"800 ")
     assert read_b_value(values_of(dataset)) == BValue(800, BValueSource.SIEMENS)
     dataset.DiffusionBValue = 400.0
     assert read_b_value(values_of(dataset)) == BValue(400, BValueSource.STANDARD)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("*ep_b800t", 800), ("*ep_b801#3", 800), ("*ep_b80t", None), ("*ep_b0", None)]
+)
+def test_an_element_that_the_sequence_name_contradicts_is_no_b_value(name, expected):
+    dataset = header("SIEMENS", SequenceName=name)
+    dataset.add_new(0x0019100C, "OB", b"800 ")
+    found = read_b_value(values_of(dataset))
+    assert (found.value if found else None) == expected
+
+
+def test_the_two_b_values_in_the_name_of_a_map_contradict_nothing():
+    dataset = header("SIEMENS", SequenceName="*ep_b50_800")
+    dataset.add_new(0x0019100C, "OB", b"1400")
+    assert read_b_value(values_of(dataset)) == BValue(1400, BValueSource.SIEMENS)
 
 
 def test_another_vendors_private_block_is_no_b_value():
