@@ -1,0 +1,165 @@
+"""`import_report.json` and `import_report.html`: the import's report for programs and for people.
+
+The page is one file: style, script, diagram and small pictures are in it, and it asks for nothing from anywhere.
+Everything works without the script, which only sorts the table.
+"""
+
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from prostate_alm.datasets import import_wording as wording
+from prostate_alm.datasets.import_attention import notices
+from prostate_alm.datasets.import_flow import WIDTH, draw_flow
+from prostate_alm.datasets.import_report import ImportReport, StudyRecord
+
+TEMPLATES = Path(__file__).parent / "templates"
+THUMBNAIL_WIDTH = 560  # pixels
+EMBEDDED_BYTES = 12_000_000  # of small pictures; beyond it a study has a link to its montage only
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """How the studies of one scanner fared; a label that follows the scanner is a trap for training.
+
+    Attributes:
+        name: vendor, model and field strength.
+        studies: those read from it.
+    """
+
+    name: str
+    studies: tuple[StudyRecord, ...]
+
+    @property
+    def kept(self) -> int:
+        """Number of kept studies."""
+        return sum(study.kept for study in self.studies)
+
+    @property
+    def positives(self) -> int:
+        """Number of kept studies with label 1."""
+        return sum(study.kept and study.label for study in self.studies)
+
+    @property
+    def b_values(self) -> list[str]:
+        """Every set of b-values that occurs."""
+        return sorted({wording.listed(study.b_values) for study in self.studies if study.b_values})
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A montage made small.
+
+    Attributes:
+        uri: the picture itself, as a data URI.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    uri: str
+    width: int
+    height: int
+
+
+def write_import_report(report: ImportReport, out: Path) -> None:
+    """Write both files below `out`, each at once or not at all; a file whose content is the same is left alone.
+
+    Args:
+        report: what to write; paths of montages are relative to `out`.
+        out: the cohort's folder.
+    """
+    _write(out / "import_report.json", report.model_dump_json(indent=2) + "\n")
+    _write(out / "import_report.html", render_page(report, out))
+
+
+def _write(path: Path, text: str) -> None:
+    content = text.encode()
+    if path.is_file() and path.read_bytes() == content:
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def render_page(report: ImportReport, folder: Path) -> str:
+    """The page as HTML.
+
+    Args:
+        report: what it shows.
+        folder: where the montages lie.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["needs_a_look"] = environment.globals["needs_a_look"] = needs_a_look
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("import_page.css", "import_page.js"))
+    return environment.get_template("import_page.html.j2").render(
+        report=report,
+        style=style,
+        script=script,
+        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'",
+        notices=notices(report),
+        flow=draw_flow(report),
+        flow_width=WIDTH,
+        scanners=_scanners(report),
+        thumbnails=_thumbnails(report, folder),
+        wording=wording,
+    )
+
+
+def _hash(text: str) -> str:
+    """As a content security policy names what it lets run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _scanners(report: ImportReport) -> list[Scanner]:
+    """By the number of studies; studies that were not read name no scanner."""
+    found: dict[str, list[StudyRecord]] = {}
+    for study in report.studies:
+        tesla = "" if study.field_strength is None else f"{study.field_strength:g} T"
+        name = " ".join(word for word in (study.vendor, study.model, tesla) if word)
+        if name:
+            found.setdefault(name, []).append(study)
+    scanners = [Scanner(name, tuple(studies)) for name, studies in found.items()]
+    return sorted(scanners, key=lambda scanner: (-len(scanner.studies), scanner.name))
+
+
+def needs_a_look(study: StudyRecord) -> bool:
+    """Excluded, flagged, or kept although a gate did not pass."""
+    return not study.kept or bool(study.flags) or any(not gate.passed for gate in study.quality)
+
+
+def _thumbnails(report: ImportReport, folder: Path) -> Mapping[str, Thumbnail]:
+    """Small pictures as data URIs by study, as many as fit; those that need a look come first."""
+    thumbnails: dict[str, Thumbnail] = {}
+    left = EMBEDDED_BYTES
+    for study in sorted(report.studies, key=needs_a_look, reverse=True):
+        picture = _thumbnail(folder / study.montage) if study.montage else None
+        if picture is not None and len(picture.uri) <= left:
+            thumbnails[study.key] = picture
+            left -= len(picture.uri)
+    return thumbnails
+
+
+def _thumbnail(montage: Path) -> Thumbnail | None:
+    """A montage as a small JPEG; None where there is none."""
+    if not montage.is_file():
+        return None
+    with Image.open(montage) as picture:
+        height = round(picture.height * THUMBNAIL_WIDTH / picture.width)
+        small = picture.convert("L").resize((THUMBNAIL_WIDTH, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=72, optimize=True)
+    uri = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Thumbnail(uri, THUMBNAIL_WIDTH, height)
