@@ -11,6 +11,9 @@ from functools import lru_cache
 HIDDEN = "***"
 _RUN = re.compile(r"[^\W_]+")
 _PART = re.compile(r"[^\W\d_]+|\d+")
+_DATE_OR_UID = re.compile(
+    r"(?<!\d)(\d{4}([-./])\d{1,2}\2\d{1,2}|\d{1,2}([-./])\d{1,2}\3(19|20)\d\d|\d+(\.\d+){3,})(?!\d)"
+)
 _SHORTEST_WORD = 3
 _SHORTEST_NUMBER = 4  # 800 of a b-value may also stand in an ID
 _IDENTIFYING_DIGITS = 6  # a date, a time or an ID; no scan parameter has as many
@@ -39,7 +42,7 @@ def _says_something(word: str) -> bool:
 
 
 def scrubbed(text: str, words: frozenset[str]) -> str:
-    """Free text with the words in `words`, and numbers as long as dates, replaced by ``***``.
+    """Free text with the words in `words`, dates, UIDs, and numbers as long as dates, replaced by ``***``.
 
     >>> scrubbed("t2_tse_DOE 20240102", word_hashes(["Doe^Jane"]))
     't2_tse_*** ***'
@@ -51,7 +54,7 @@ def scrubbed(text: str, words: frozenset[str]) -> str:
     def hide_part(part: re.Match[str]) -> str:
         return HIDDEN if _is_told(part[0], words) else part[0]
 
-    return _RUN.sub(hide, text)
+    return _RUN.sub(hide, _DATE_OR_UID.sub(HIDDEN, text))
 
 
 def _is_told(word: str, words: frozenset[str]) -> bool:
