@@ -1,8 +1,13 @@
 """Importing: what is kept equals what the reader sees, what is not is listed, nothing is read twice."""
 
 import json
+import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +18,11 @@ from pydicom import dcmread
 from prostate_alm.datasets.cohort_import import import_dicom_cohort
 from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.datasets.import_report import ConflictKind, ImportReport
+from prostate_alm.datasets.study_folders import locked
 from prostate_alm.datasets.study_keys import StudyKey, default_keys_file, read_keys
 from prostate_alm.datasets.synthetic.cohort import CohortPlan, synthesize_cohort
+from prostate_alm.datasets.synthetic.corpus import CasePlan, write_case
+from prostate_alm.datasets.synthetic.layouts import Layout
 from prostate_alm.errors import ArgumentError, CohortError, Reason
 from prostate_alm.readers import read_study
 from prostate_alm.readers.nifti import LoadStudy
@@ -201,6 +209,104 @@ def test_an_adc_in_tenths_of_its_unit_is_rescaled_and_flagged(again: tuple[Path,
     assert "ADC_RESCALED" in entry["flags"]
     assert Reason.ADC_RESCALED not in report.studies[0].flags
     assert np.abs(LoadStudy()(entry)["study"].adc.data - before.adc.data).max() < 10  # what the last digit lost
+
+
+def start(source: Path, out: Path) -> "subprocess.Popen[str]":
+    """The command with two workers, in a group of its own as from a terminal."""
+    command = [sys.executable, "-m", "prostate_alm.cli", "cohort", "import", "--workers", "2"]
+    command += ["--dicom", str(source / "dicom"), "--labels", str(source / "labels.csv"), "--out", str(out)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def wait_for_a_study_at_work(process: "subprocess.Popen[str]", out: Path) -> None:
+    while process.poll() is None and not list(out.glob("studies/.*.partial")):
+        time.sleep(0.01)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_interrupted_and_killed_imports_go_on_to_the_same_cohort(
+    source: Path, imported: tuple[Path, ImportReport], tmp_path: Path
+) -> None:
+    out = tmp_path / "cohort"
+    shutil.copy2(default_keys_file(imported[0]), default_keys_file(out))
+    interrupted = start(source, out)
+    wait_for_a_study_at_work(interrupted, out)
+    os.killpg(interrupted.pid, signal.SIGINT)
+    printed, _ = interrupted.communicate()
+    assert interrupted.returncode == 130
+    assert "the same command goes on" in printed
+    assert "Traceback" not in printed
+    assert not (out / "datalist.json").exists()
+    assert not list(out.rglob(".*.partial"))
+    shutil.rmtree(next((out / "studies").iterdir()))
+    killed = start(source, out)
+    wait_for_a_study_at_work(killed, out)
+    killed.kill()
+    killed.communicate()
+    report = rerun(source, out)
+    assert contents(out) == contents(imported[0])
+    assert report == imported[1]
+
+
+def test_two_imports_into_one_folder_are_refused(again: tuple[Path, Path]) -> None:
+    source, out = again
+    with locked(out), pytest.raises(CohortError, match="another import is at work"):
+        rerun(source, out)
+
+
+def test_what_dcm2niix_and_picai_write_is_imported_and_a_wrong_b_value_is_not(tmp_path: Path) -> None:
+    """An MHA file states no b-value: the table gives it; a NIfTI file states its own, and is not overruled."""
+    nifti, mha = (
+        write_case(CasePlan(number, 5, layout, "siemens", None), tmp_path / "dicom")
+        for number, layout in ((1, Layout.NIFTI), (2, Layout.MHA))
+    )
+    (tmp_path / "dicom" / mha.plan.key).rename(tmp_path / "dicom" / "images")
+    table = f"study,patient,label,high_b\n{nifti.plan.key},p1,0,\n10002_1000002,p2,1,{mha.high_b:g}\n"
+    (tmp_path / "labels.csv").write_text(table)
+    report = rerun(tmp_path, tmp_path / "out")
+    assert [(study.kept, study.b_values) for study in report.studies] == [
+        (True, list(nifti.studies[0].dwi)),
+        (True, [mha.high_b]),
+    ]
+    (tmp_path / "labels.csv").write_text(table.replace("p1,0,", "p1,0,1234"))
+    assert rerun(tmp_path, tmp_path / "out").excluded_by_reason == {"B_VALUE_UNKNOWN": 1}
+
+
+def test_the_same_images_under_two_patients_are_found(again: tuple[Path, Path]) -> None:
+    source, out = again
+    shutil.copytree(source / "dicom" / "Doe_0", source / "dicom" / "twin")
+    with (source / "labels.csv").open("a") as table:
+        table.write("twin,Other,1,test,,north\n")
+    (found,) = rerun(source, out).near_duplicates
+    keys = keys_of(out)
+    assert (found.first, found.second) == (keys["Doe_0"].study_key, keys["twin"].study_key)
+    assert (found.kind, found.same_patient, found.labels_differ, found.splits_differ) == (
+        "identical",
+        False,
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize(("strict", "kept"), [(False, 3), (True, 2)])
+def test_a_poor_image_is_kept_and_flagged_unless_strict(again: tuple[Path, Path], *, strict: bool, kept: int) -> None:
+    """Contrast agent in a chosen series: the image is poor for the purpose, and it is of the right thing."""
+    source, out = again
+    for path in (source / "dicom" / "dump").glob("03-*.dcm"):
+        image = dcmread(path)
+        image.ContrastBolusAgent = "agent"
+        image.save_as(path)
+    report = import_dicom_cohort(source / "dicom", source / "labels.csv", out, strict=strict)
+    study = report.studies[2]
+    assert (report.kept, study.reason) == (kept, Reason.CONTRAST_GIVEN if strict else None)
+    assert (Reason.CONTRAST_GIVEN in study.flags) is not strict
+    assert study.montage is not None
+    assert (out / study.montage).is_file()
 
 
 def test_a_cohort_of_nothing_is_an_error_with_a_report(tmp_path: Path) -> None:
