@@ -47,7 +47,7 @@ def wrong(mutants, source, folder, *, seed, each):
 
 
 def test_no_damage_crashes_or_moves_a_voxel_against_a_header(mutants, whole, tmp_path):
-    assert wrong(mutants, whole, tmp_path / "bench", seed=0, each=2) == []
+    assert wrong(mutants, whole, tmp_path / "bench", seed=2, each=2) == []
 
 
 def test_nor_does_it_in_the_real_study(mutants, tmp_path):
