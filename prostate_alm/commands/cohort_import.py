@@ -34,6 +34,7 @@ def import_cohort(
         console.print("interrupted: what is finished stays; the same command goes on from here")
         raise
     console.print(f"{report.kept} of {report.found} studies kept: {out / DATALIST}")
+    console.print(f"read first: {out / 'import_report.html'}")
     for reason, count in report.excluded_by_reason.items():
         console.print(f"  left out {count}: {reason.value}")
     if report.rows_without_study:

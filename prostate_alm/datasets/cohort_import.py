@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prostate_alm.datasets.datalist import FILE_FIELDS, make_datalist
+from prostate_alm.datasets.import_page import write_import_report
 from prostate_alm.datasets.import_report import (
     ConflictKind,
     DuplicateKind,
@@ -32,7 +33,7 @@ from prostate_alm.datasets.study_sources import Resolution, resolve_sources
 from prostate_alm.errors import ArgumentError, CohortError, Reason
 from prostate_alm.parcel import write_json
 
-REPORT, DATALIST = "import_report.json", "datalist.json"
+DATALIST = "datalist.json"
 NAME = "imported"  # of the datalist: the folder's own name could tell whose it is
 
 
@@ -100,7 +101,7 @@ def import_dicom_cohort(
         report = _report(rows, table, resolution, keyed)
         _write_outputs(out, rows, report)
     if not report.kept:
-        raise CohortError(f"none of {report.found} studies could be kept; {REPORT} says why for each.")
+        raise CohortError(f"none of {report.found} studies could be kept; import_report.html says why.")
     return report
 
 
@@ -155,15 +156,11 @@ def _write_outputs(out: Path, rows: Sequence[_Row], report: ImportReport) -> Non
     if kept:
         sides = {side: [row.entry for row in kept if row.label.split == side] for side in ("training", "test")}
         content = make_datalist(NAME, training=sides["training"], test=sides["test"]).model_dump(exclude_none=True)
-        _write_changed(datalist, content)
+        if not datalist.is_file() or json.loads(datalist.read_text(encoding="utf-8")) != content:
+            write_json(datalist, content)
     else:
         datalist.unlink(missing_ok=True)
-    _write_changed(out / REPORT, report.model_dump(mode="json"))
-
-
-def _write_changed(path: Path, content: Mapping[str, object]) -> None:
-    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != content:
-        write_json(path, content)
+    write_import_report(report, out)
 
 
 def _report(

@@ -184,7 +184,7 @@ def _check_identity(row: LabelRow) -> None:
             for what, told in (
                 ("a date", _DATE.fullmatch(text) is not None),
                 ("a UID", _UID.fullmatch(text) is not None),
-                ("the row's own `study` or `patient`", text in (row.study, row.patient)),
+                ("the row's own `study` or `patient`", text in (row.study, row.patient) and not _is_small(text)),
             )
             if told
         ]
@@ -193,6 +193,11 @@ def _check_identity(row: LabelRow) -> None:
                 f"line {row.line} of the label table, column `{name}`: the cell looks like {found[0]}, which must not "
                 "get into a cohort; remove the column, or give an age or an interval in its place."
             )
+
+
+def _is_small(text: str) -> bool:
+    """Whether it is a number of up to three digits, which an age has in common with a patient's number by chance."""
+    return text.isdecimal() and len(text) < 4
 
 
 def _holds_free_text(name: str, table: Sequence[LabelRow]) -> bool:

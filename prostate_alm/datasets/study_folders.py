@@ -41,7 +41,7 @@ def _sweep(out: Path) -> None:
     for folder in (out / KEPT, out / EXCLUDED):
         for path in folder.glob(f".*{_PARTIAL}"):
             shutil.rmtree(path)
-    for path in out.glob(".*.tmp"):
+    for path in (*out.glob(".*.tmp"), *out.glob(f".*{_PARTIAL}")):
         path.unlink()
 
 

@@ -56,6 +56,11 @@ def test_a_number_or_word_that_is_no_date_is_kept(tmp_path: Path, cell: str) -> 
     assert str(row.columns()["extra"]) == cell
 
 
+def test_an_age_may_be_a_patients_number_by_chance(tmp_path: Path) -> None:
+    (row,) = read_label_table(write(tmp_path, "study,patient,label,age\n7,63,1,63\n")).rows
+    assert row.columns() == {"age": 63}
+
+
 def test_a_study_may_have_any_name_that_stays_below_the_folder(tmp_path: Path) -> None:
     text = "study,patient,label\n1.2.840.1,p1,1\nMüller^Eva (2),p2,0\nsite1/A 17,p3,0\n"
     rows = read_label_table(write(tmp_path, text)).rows
