@@ -25,7 +25,7 @@ class RoleRules:
     calculated_sequence: str = r"ep_b\d+_\d+"
     diffusion_types: tuple[str, ...] = ("DIFFUSION", "TRACEW")
     diffusion_description: str = r"DWI|DIFF"  # of an echo-planar series
-    not_t2_description: str = r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN|TWIST|VIBE|STIR|FLAIR)"
+    not_t2_description: str = r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN(?!DIST)|TWIST|VIBE|STIR|FLAIR)"
     b_values_agree: float = 0.05  # of the larger: between an element and the SequenceName
     t2_echo_time: float = 60.0  # at least
     t2_repetition_time: float = 1000.0  # more than

@@ -367,6 +367,13 @@ def test_a_t2_in_the_frame_of_reference_of_the_dwi_wins(build, inspect):
     assert "frame of reference" in why(found, 4)
 
 
+def test_a_t2_that_bears_the_name_of_the_diffusion_is_not_passed_over(build, inspect):
+    """DYNDIST is a correction of diffusion images, and nothing dynamic."""
+    names = {"description": "ep2d_diff_tra_DYNDIST_TRACEW", "AcquisitionTime": "235959"}
+    found = inspect([*build.study(), *build.t2(number=9, **names)])
+    assert chosen(found) == {"t2": 9, "dwi": 6, "adc": 7}
+
+
 def test_a_localizer_in_three_orientations_beside_a_t2(build, inspect):
     planes = [(1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)]
     images = [one for plane in planes for one in build.t2(number=1, description="haste", slices=5, orientation=plane)]
