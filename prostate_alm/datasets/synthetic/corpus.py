@@ -25,6 +25,8 @@ from prostate_alm.datasets.synthetic.vendors import VENDORS, Vendor
 from prostate_alm.errors import ArgumentError, Reason
 from prostate_alm.study import Role, Study
 
+ARTEFACTS = {Fault.MOTION: Cause.MOTION_GHOSTING, Fault.METAL: Cause.PROSTHESIS_VOID}
+
 
 @dataclass(frozen=True)
 class CasePlan:
@@ -121,8 +123,11 @@ def write_case(plan: CasePlan, out: Path) -> Case:
 
 
 def draw_study(plan: CasePlan, vendor: Vendor, patient: int = 0) -> Study:
-    """The patient of a case, free of disease and of artefacts."""
-    truth = Truth(0, Cause.NORMAL.value, 0.0, 0.0, 0.0, "", vendor.name, "HFS")
+    """The patient of a case, free of disease and, but where that is the fault, of artefacts."""
+    artefact = ARTEFACTS.get(plan.fault) if plan.fault is not None else None
+    severity = 0.0 if artefact is None else float(plan.rng(4).uniform(0.6, 1.0))
+    reason = Cause.NORMAL if artefact is None else artefact
+    truth = Truth(0, reason.value, 0.0, 0.0, severity, "" if artefact is None else artefact.value, vendor.name, "HFS")
     return acquire_study(truth, vendor.scanner, plan.rng(100 + patient), key=f"{plan.key}-{patient}")
 
 

@@ -25,6 +25,7 @@ from prostate_alm.datasets.synthetic.examination import CANARY
 from prostate_alm.datasets.synthetic.part10 import synthetic_uid
 from prostate_alm.study import FloatArray, Geometry, Study, Volume
 
+_SMALLEST_JPEG2000 = 32  # pixels: its encoder always halves an image five times
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 STRAY_FILES = {
     ".DS_Store": b"\0\0\0\1Bud1\0\0",
@@ -46,7 +47,11 @@ def compress_files(folder: Path, syntax: UID) -> None:
     """Compress every image of a folder without loss; what a file says else stays as it is."""
     for path in sorted(folder.rglob("*.dcm")):
         dataset = dcmread(path)
-        dataset.compress(syntax, generate_instance_uid=False)
+        if "PixelData" not in dataset:
+            continue
+        small = min(dataset.Rows, dataset.Columns) < _SMALLEST_JPEG2000
+        used = RLELossless if syntax == JPEG2000Lossless and small else syntax
+        dataset.compress(used, generate_instance_uid=False)
         dataset.save_as(path, enforce_file_format=True)
 
 

@@ -1,7 +1,8 @@
 """What goes wrong in real archives, one at a time, with what a reader may make of it.
 
-A fault acts on the volumes before they are written (`study_faults`), on the list of series (`series_faults`), or on
-the written files (`file_faults`). Its rule says in which layouts it can happen, whether the right study can still be
+A fault acts on the volumes, as they are acquired (`corpus.draw_study`) or before they are written (`study_faults`), on
+the list of series (`series_faults`), or on the written files (`file_faults`).
+Its rule says in which layouts it can happen, whether the right study can still be
 read, and for which reasons a refusal is right. Anything else is wrong.
 """
 
@@ -26,6 +27,9 @@ class Fault(StrEnum):
     OBLIQUE = "oblique"
     ANISOTROPIC = "anisotropic pixels"
     FEET_FIRST = "feet first"
+    FIELD_SMALL = "field of view too small"
+    MOTION = "motion in the diffusion"
+    METAL = "metal beside the gland"
     # on the series
     NO_T2 = "no T2"
     NO_DWI = "no DWI"
@@ -44,6 +48,8 @@ class Fault(StrEnum):
     SPACING_MIXED = "pixel spacing mixed"
     NUMBERS_SHUFFLED = "instance numbers shuffled"
     SERIES_MERGED = "two series under one UID"
+    DESCRIPTIONS_SWAPPED = "descriptions of T2 and diffusion swapped"
+    OTHER_OBJECTS = "reports and screenshots among the images"
     FOLDER_PER_SERIES = "a folder for each series"
     SLOPE_PER_SLICE = "rescale slope per slice"
     FRAME_DIFFERS = "frame of reference differs"
@@ -97,6 +103,9 @@ RULES: dict[Fault, FaultRule] = {
     Fault.OBLIQUE: _rule(ANY, readable=True),
     Fault.ANISOTROPIC: _rule(ANY, readable=True),
     Fault.FEET_FIRST: _rule(DICOM, readable=True),
+    Fault.FIELD_SMALL: _rule(ANY, Reason.COVERAGE_LOW, Reason.FIELD_OF_VIEW_SMALL),
+    Fault.MOTION: _rule(ANY - {Layout.MHA}, Reason.MOTION_SUSPECTED),  # at high b alone, a blur shows no copy
+    Fault.METAL: _rule(ANY - {Layout.MHA}, Reason.SUSCEPTIBILITY_SUSPECTED),
     Fault.NO_T2: _rule(ANY, Reason.T2_MISSING),
     Fault.NO_DWI: _rule(ANY, Reason.DWI_MISSING),
     Fault.NO_ADC: _rule(ANY - {Layout.MHA}, readable=True),
@@ -119,6 +128,8 @@ RULES: dict[Fault, FaultRule] = {
         *(Reason.SERIES_AMBIGUOUS, Reason.SLICE_MISSING),
         readable=True,
     ),
+    Fault.DESCRIPTIONS_SWAPPED: _rule(DICOM - {Layout.DTI_FAMILY}, readable=True),
+    Fault.OTHER_OBJECTS: _rule(DICOM, readable=True),
     Fault.FOLDER_PER_SERIES: _rule({Layout.MULTI_B, Layout.ENHANCED, Layout.ZIP}, readable=True),
     Fault.SLOPE_PER_SLICE: _rule(SINGLE_FRAMES, readable=True),
     Fault.FRAME_DIFFERS: _rule(DICOM, Reason.FRAME_OF_REFERENCE_DIFFERS),

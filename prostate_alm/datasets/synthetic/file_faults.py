@@ -8,9 +8,17 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
-from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    BasicTextSRStorage,
+    ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ImplicitVRLittleEndian,
+    RawDataStorage,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from prostate_alm.datasets.synthetic.examination import CANARY
 from prostate_alm.datasets.synthetic.faults import Fault
@@ -42,6 +50,13 @@ _TEXTS += (
     "PerformedProcedureStepID",
     "MedicalRecordLocator",
 )
+
+_OTHER_OBJECTS = {
+    "SR": BasicTextSRStorage,
+    "PR": GrayscaleSoftcopyPresentationStateStorage,
+    "MR": RawDataStorage,
+    "OT": SecondaryCaptureImageStorage,
+}
 
 
 @dataclass(frozen=True)
@@ -168,6 +183,39 @@ def _series_merged(written: Written, rng: Rng) -> None:
     for path in moved:
         with _edited(path) as image:
             image.SeriesInstanceUID, image.SeriesNumber = header.SeriesInstanceUID, header.SeriesNumber
+
+
+def _descriptions_swapped(written: Written, _: Rng) -> None:
+    """A technician's slip: T2w is called what the diffusion is, and the other way round."""
+    roles = (Role.T2, Role.DWI)
+    names = [dcmread(written.files(role)[0], stop_before_pixels=True).SeriesDescription for role in roles]
+    for role, name in zip(roles, reversed(names), strict=True):
+        for path in written.files(role):
+            with _edited(path) as image:
+                image.SeriesDescription = name
+
+
+def _other_objects(written: Written, _: Rng) -> None:
+    """What else a PACS sends of an examination: a report, a presentation state, raw data, a screenshot."""
+    header = dcmread(written.files()[0], stop_before_pixels=True)
+    for number, (modality, sop_class) in enumerate(_OTHER_OBJECTS.items(), start=90):
+        other = Dataset()
+        for keyword in ("StudyInstanceUID", "PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyTime"):
+            setattr(other, keyword, header.get(keyword))
+        other.SOPClassUID, other.Modality, other.SeriesNumber = sop_class, modality, number
+        other.SOPInstanceUID, other.SeriesInstanceUID = (
+            generate_uid(entropy_srcs=[kind, modality, header.StudyInstanceUID]) for kind in ("image", "series")
+        )
+        other.SeriesDescription = "t2_tse_tra"  # named after what it refers to
+        if sop_class == SecondaryCaptureImageStorage:
+            other.Rows, other.Columns, other.SamplesPerPixel, other.PhotometricInterpretation = 4, 4, 1, "MONOCHROME2"
+            other.BitsAllocated, other.BitsStored, other.HighBit, other.PixelRepresentation = 8, 8, 7, 0
+            other.PixelData = bytes(16)
+            other["PixelData"].VR = "OB"
+        meta = other.file_meta = FileMetaDataset()
+        meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, sop_class
+        meta.MediaStorageSOPInstanceUID = other.SOPInstanceUID
+        other.save_as(written.folder / f"{number:02d}-0001.dcm", enforce_file_format=True)
 
 
 def _folder_per_series(written: Written, _: Rng) -> None:
@@ -305,6 +353,8 @@ _CHANGES: dict[Fault, Callable[[Written, Rng], Study | None]] = {
     Fault.SPACING_MIXED: _spacing_mixed,
     Fault.NUMBERS_SHUFFLED: _numbers_shuffled,
     Fault.SERIES_MERGED: _series_merged,
+    Fault.DESCRIPTIONS_SWAPPED: _descriptions_swapped,
+    Fault.OTHER_OBJECTS: _other_objects,
     Fault.FOLDER_PER_SERIES: _folder_per_series,
     Fault.SLOPE_PER_SLICE: _slope_per_slice,
     Fault.ADC_THOUSANDTH: _adc_thousandth,

@@ -91,6 +91,28 @@ def _anisotropic(study: Study, _: Rng) -> Faulty:
     return changed, changed
 
 
+def _field_small(study: Study, rng: Rng) -> Faulty:
+    """T2w, or diffusion and its map, that show 50 to 64 mm in plane."""
+    width = rng.uniform(50, 64)
+    if rng.random() < 0.5:
+        changed = replace(study, t2=_middle_of(study.t2, width))
+    else:
+        dwi = {b: _middle_of(volume, width) for b, volume in study.dwi.items()}
+        changed = replace(study, dwi=dwi, adc=_middle_of(study.adc, width))
+    return changed, changed
+
+
+def _middle_of(volume: Volume, width_mm: float) -> Volume:
+    """The columns and rows nearest to the centre."""
+    shape, spacing = volume.geometry.shape, volume.geometry.spacing
+    columns, rows = (round(width_mm / spacing[axis]) for axis in (0, 1))
+    x, y = (shape[0] - columns) // 2, (shape[1] - rows) // 2
+    affine = np.array(volume.geometry.affine)
+    affine[:3, 3] += affine[:3, :2] @ [x, y]
+    geometry = Geometry((columns, rows, shape[2]), affine)
+    return Volume(volume.data[x : x + columns, y : y + rows], geometry, volume.frame_of_reference)
+
+
 def _with_data(volume: Volume, data: NDArray[np.float32]) -> Volume:
     return Volume(data, volume.geometry, volume.frame_of_reference)
 
@@ -110,4 +132,5 @@ _CHANGES: dict[Fault, Callable[[Study, Rng], Faulty]] = {
     Fault.SINGLE_B_NO_ADC: single_b,
     Fault.OBLIQUE: _oblique,
     Fault.ANISOTROPIC: _anisotropic,
+    Fault.FIELD_SMALL: _field_small,
 }

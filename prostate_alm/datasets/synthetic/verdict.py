@@ -1,5 +1,6 @@
 """Judge what the readers and the quality gates made of a case of the corpus, against the volumes it was made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -47,13 +48,22 @@ def judge(case: Case) -> Judgement:
     """Read a case, hold the study against the quality gates, and compare it with what is right."""
     try:
         study = read_case(case)
-        _hold_against_gates(study)
     except StudyRefusedError as error:
-        if error.reason in case.reasons:
-            return Judgement(Outcome.REFUSED, error.reason)
-        return Judgement(Outcome.WRONG, error.reason, f"{error} Expected {_expected(case)}.")
+        return _refused(case, [error.reason], str(error))
+    failed = [finding for finding in Preprocessing("tiny")(study).quality if not finding.passed]
+    if failed:
+        figures = ", ".join(f"{one.reason.value} {one.value:.3g} (limit {one.limit:.3g})" for one in failed)
+        return _refused(case, [one.reason for one in failed], f"gates failed: {figures}.")
     problem = difference(study, case) if case.studies else f"accepted; expected {_expected(case)}"
     return Judgement(Outcome.WRONG, None, problem) if problem else Judgement(Outcome.ACCEPTED)
+
+
+def _refused(case: Case, reasons: Sequence[Reason], message: str) -> Judgement:
+    """A study may fail several gates at once; one of them has to be the one that is meant."""
+    for reason in reasons:
+        if reason in case.reasons:
+            return Judgement(Outcome.REFUSED, reason)
+    return Judgement(Outcome.WRONG, reasons[0], f"{message} Expected {_expected(case)}.")
 
 
 def read_case(case: Case) -> Study:
@@ -63,13 +73,6 @@ def read_case(case: Case) -> Study:
         StudyRefusedError: they refuse it.
     """
     return read_study(case.path, high_b=case.high_b or None)
-
-
-def _hold_against_gates(study: Study) -> None:
-    failed = [finding for finding in Preprocessing("tiny")(study).quality if not finding.passed]
-    if failed:
-        first = failed[0]
-        raise StudyRefusedError(first.reason, f"{first.value:.3g} was held against {first.limit:.3g}.")
 
 
 def _expected(case: Case) -> str:

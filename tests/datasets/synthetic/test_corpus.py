@@ -13,7 +13,7 @@ from prostate_alm.datasets.synthetic.vendors import VENDORS
 from prostate_alm.datasets.synthetic.verdict import Outcome, judge
 from prostate_alm.errors import ArgumentError, Reason
 
-SAMPLE = 25
+SAMPLE = 18
 
 
 def sampled(number: int, seed: int) -> list[CasePlan]:
@@ -37,6 +37,20 @@ def test_a_case_gives_the_right_study_or_a_refusal_for_the_right_reason(plan: Ca
     judgement = judge(write_case(plan, tmp_path))
     assert judgement.outcome is not Outcome.WRONG, judgement.problem
     if plan.fault is None and plan.layout is not Layout.MIXED_TREE:
+        assert judgement.outcome is Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
+def test_what_comes_of_a_fault_is_what_its_rule_says(fault: Fault, tmp_path: Path) -> None:
+    """In the plainest layout it can happen in; the corpus has the others."""
+    layouts = RULES[fault].layouts
+    layout = Layout.MULTI_B if Layout.MULTI_B in layouts else min(layouts)
+    place = list(Fault).index(fault)
+    judgement = judge(write_case(CasePlan(place, 8, layout, VENDORS[place % len(VENDORS)].name, fault), tmp_path))
+    assert judgement.outcome is not Outcome.WRONG, judgement.problem
+    if not RULES[fault].readable:
+        assert judgement.reason in RULES[fault].reasons
+    if not RULES[fault].reasons:
         assert judgement.outcome is Outcome.ACCEPTED
 
 
