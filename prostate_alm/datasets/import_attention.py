@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prostate_alm.datasets.import_report import ConflictKind, DuplicateKind, ImportReport, NearDuplicate
-from prostate_alm.datasets.import_wording import counted, in_words, ranges
+from prostate_alm.datasets.import_wording import counted, in_words, ranges, share
 from prostate_alm.errors import Reason
 
 Level = Literal["error", "warning", "note"]
@@ -109,7 +109,7 @@ def _unmatched(report: ImportReport) -> Iterator[Notice]:
         yield Notice(
             "warning",
             f"{counted(len(lines), 'row')} of the label table without images",
-            f"Line {ranges(lines)}. Check the names in the column `study`, and whether the export is whole.",
+            f"Line {ranges(lines)}. Check the names in its column “study”, and whether the export is whole.",
         )
     if strays:
         text = "They were not imported, and have no key: their names stay in the folder they came from."
@@ -119,8 +119,11 @@ def _unmatched(report: ImportReport) -> Iterator[Notice]:
 def _excluded(report: ImportReport) -> Iterator[Notice]:
     excluded = [study for study in report.studies if not study.kept]
     if excluded:
-        positives = sum(study.label for study in excluded)
-        text = f"{positives} of them with label 1. Exclusions that strike one label more than the other bias a cohort."
+        positives, of_all = sum(study.label for study in excluded), sum(study.label for study in report.studies)
+        text = (
+            f"{positives} have label 1{share(positives, len(excluded))}; of all found studies "
+            f"{of_all}{share(of_all, report.found)}. Exclusions that strike one label more bias a cohort."
+        )
         entries = _by_reason((study.reason, study.key) for study in excluded if study.reason is not None)
         yield Notice("warning", f"{counted(len(excluded), 'study')} excluded", text, entries)
 

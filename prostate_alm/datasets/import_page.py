@@ -22,7 +22,7 @@ from prostate_alm.datasets.import_report import ImportReport, StudyRecord
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL_WIDTH = 560  # pixels
-EMBEDDED_BYTES = 12_000_000  # of small pictures; beyond it a study has a link to its montage only
+EMBEDDED_BYTES = 12_000_000  # of small pictures, those of over 300 studies; the others have a link to their montage
 
 
 @dataclass(frozen=True)
@@ -146,20 +146,22 @@ def _thumbnails(report: ImportReport, folder: Path) -> Mapping[str, Thumbnail]:
     left = EMBEDDED_BYTES
     for study in sorted(report.studies, key=needs_a_look, reverse=True):
         picture = _thumbnail(folder / study.montage) if study.montage else None
-        if picture is not None and len(picture.uri) <= left:
-            thumbnails[study.key] = picture
+        if picture is not None:
             left -= len(picture.uri)
+            if left < 0:
+                break
+            thumbnails[study.key] = picture
     return thumbnails
 
 
 def _thumbnail(montage: Path) -> Thumbnail | None:
-    """A montage as a small JPEG; None where there is none."""
+    """A montage as a small picture; None where there is none."""
     if not montage.is_file():
         return None
     with Image.open(montage) as picture:
         height = round(picture.height * THUMBNAIL_WIDTH / picture.width)
         small = picture.convert("L").resize((THUMBNAIL_WIDTH, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=72, optimize=True)
-    uri = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    small.save(buffer, format="WEBP", quality=50)
+    uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return Thumbnail(uri, THUMBNAIL_WIDTH, height)
