@@ -12,8 +12,8 @@ changing order, in one process whose imports are done:
 - dcm2niix, chosen series: only the three folders that ours reads pixels of, which somebody has to know.
 
 Time is that of this process and of its children, user and system; files are in the page cache. Counted in runs of their
-own: the headers alone by our walk and by pydicom, how often each file is opened (once to see whether it is DICOM, once for its header, once for its pixels), and the
-largest memory of a process that reads the study.
+own: the headers alone by our walk and by pydicom; how often each file is opened (once to see whether it is DICOM, once
+for its header, once for its pixels); the largest memory of a process that reads the study.
 """
 
 import argparse
