@@ -7,8 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ENSEMBLE ?= demo/training/ensemble
+CASES ?= 360
+SEEDS ?= 1
+WORKERS ?= 2
 
-.PHONY: demo test check check-install coverage format serve bench clean
+.PHONY: demo test check check-install coverage format serve bench soak clean
 
 demo: $(READY)
 	$(BIN)/prostate-alm demo --out demo
@@ -41,6 +44,10 @@ serve: $(READY)
 # make bench PART=losses
 bench: $(READY)
 	$(BIN)/python benchmarks/$(PART).py
+
+# the importer against hundreds of generated studies, good and bad: an hour of a core
+soak: $(READY)
+	$(BIN)/python benchmarks/import_corpus.py --cases $(CASES) --seeds $(SEEDS) --dcm2niix --workers $(WORKERS)
 
 clean:
 	rm -rf $(VENV) demo
