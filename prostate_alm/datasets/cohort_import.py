@@ -6,7 +6,8 @@ read, or is no good study, is left out and listed with its reason.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,14 +88,14 @@ def import_dicom_cohort(
     Raises:
         ArgumentError: `dicom` is no folder.
         CohortError: the label table or the keys file can't be used, two rows lead to one study, another import is at
-            work, or no study was kept.
+            work, a file can't be read or written, or no study was kept.
     """
     if not dicom.is_dir():
         raise ArgumentError("`dicom` must be a folder of studies, and there is none at the path given.")
     keys_file = keys or default_keys_file(out)
     table = read_label_table(labels)
     _check_keys_file(keys_file, out)
-    with locked(out):
+    with _nameless(), locked(out):
         resolution = resolve_sources(dicom, table.rows)
         keyed = dict(zip([row.line for row in table.rows], assign_keys(keys_file, table.rows), strict=True))
         rows = _import_rows(out, table, resolution, keyed, workers=workers, strict=strict)
@@ -103,6 +104,18 @@ def import_dicom_cohort(
     if not report.kept:
         raise CohortError(f"none of {report.found} studies could be kept; import_report.html says why.")
     return report
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """Turn an error of the file system into one that names no file, for its name may be a patient's."""
+    try:
+        yield
+    except OSError as error:
+        raise CohortError(
+            f"a file or folder can't be read or written ({error.strerror or type(error).__name__}); check the disk and "
+            "your rights. The same command goes on from here."
+        ) from None
 
 
 def _check_keys_file(keys: Path, out: Path) -> None:

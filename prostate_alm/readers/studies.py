@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import Limits, SourceFile, open_input
@@ -121,9 +122,10 @@ def files_beside(root: Path, claimed: Collection[Path]) -> list[SourceFile]:
 
     Raises:
         StudyRefusedError: a folder is a symbolic link.
+        OSError: a folder is closed to us.
     """
     files: list[SourceFile] = []
-    for parent, folders, names in os.walk(root):
+    for parent, folders, names in os.walk(root, onerror=_raise):
         here = Path(parent)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name not in claimed)
         if any((here / name).is_symlink() for name in folders):
@@ -133,6 +135,11 @@ def files_beside(root: Path, claimed: Collection[Path]) -> list[SourceFile]:
         paths = [here / name for name in names if not name.startswith(".")]
         files += [SourceFile(p.relative_to(root).as_posix(), p) for p in paths if p not in claimed and p.is_file()]
     return sorted(files, key=lambda file: file.name)
+
+
+def _raise(error: OSError) -> NoReturn:
+    """A folder that can't be listed may hold studies: not to be passed over, as `os.walk` does by default."""
+    raise error
 
 
 def _in_files(files: Sequence[SourceFile], limits: Limits, salt: str) -> list[FoundStudy]:
