@@ -1,9 +1,10 @@
 """How often each quality gate fires on synthetic studies without and with a loss of quality.
 
     python benchmarks/quality_gates.py --clean 200 --spoilt 40 --out benchmarks/results/quality_gates.json
+    python benchmarks/quality_gates.py --clean 200 --spoilt 40 --coarse --out benchmarks/results/quality_gates_coarse.json
 
 Clean: `default` preset, no artefact. Inadequate: severity as of positives (0.35-1). Mild: 0.05-0.30. Box of the "tiny"
-profile.
+profile. Coarse: patients of the corpus, in diffusion voxels of 3.6-4.2 mm; severity 0.6-1.
 """
 
 import argparse
@@ -17,11 +18,16 @@ from typing import Any
 
 from prostate_alm.benchmark.execution import commit, machine
 from prostate_alm.datasets.parallel import in_processes
+from prostate_alm.datasets.synthetic.corpus import CasePlan, draw_study
+from prostate_alm.datasets.synthetic.faults import Fault
+from prostate_alm.datasets.synthetic.layouts import Layout
 from prostate_alm.datasets.synthetic.patient import synthesize_study
 from prostate_alm.datasets.synthetic.presets import PatientPlan, draw_truth
+from prostate_alm.datasets.synthetic.vendors import VENDORS
 from prostate_alm.errors import StudyRefusedError
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.adc_scale import in_adc_units
+from prostate_alm.study import Study
 
 MILD = 0.35
 
@@ -36,9 +42,25 @@ def plans(group: str, seed: int) -> Iterator[PatientPlan]:
             yield plan
 
 
-def gate_values(profile: str, plan: PatientPlan) -> list[tuple[str, float, bool]]:
+def coarse_plans(group: str, seed: int) -> Iterator[CasePlan]:
+    """Patients of a group, in turn on each vendor's scanner of the corpus."""
+    fault = {"clean": None, "motion_ghosting, inadequate": Fault.MOTION, "prosthesis_void, inadequate": Fault.METAL}[
+        group
+    ]
+    for number in count():
+        yield CasePlan(number, seed, Layout.MULTI_B, VENDORS[number % len(VENDORS)].name, fault)
+
+
+def study_of(plan: PatientPlan | CasePlan) -> Study:
+    """The patient of a cohort or of the corpus."""
+    if isinstance(plan, CasePlan):
+        return draw_study(plan, next(vendor for vendor in VENDORS if vendor.name == plan.vendor))
+    return synthesize_study(plan)[0]
+
+
+def gate_values(profile: str, plan: PatientPlan | CasePlan) -> list[tuple[str, float, bool]]:
     """Name, figure and outcome of every gate for one patient."""
-    study, _ = synthesize_study(plan)
+    study = study_of(plan)
     try:
         study = in_adc_units(study)
     except StudyRefusedError as error:
@@ -51,9 +73,9 @@ def gate_values(profile: str, plan: PatientPlan) -> list[tuple[str, float, bool]
     return rows
 
 
-def measure(group: str, number: int, *, seed: int, workers: int) -> dict[str, Any]:
+def measure(group: str, number: int, *, seed: int, workers: int, coarse: bool) -> dict[str, Any]:
     """Fired share and range of figures by gate."""
-    tasks = list(islice(plans(group, seed), number))
+    tasks = list(islice(coarse_plans(group, seed) if coarse else plans(group, seed), number))
     found = in_processes(partial(gate_values, "tiny"), tasks, workers=workers, title=group)
     values: dict[str, list[float]] = defaultdict(list)
     fired: dict[str, int] = defaultdict(int)
@@ -75,17 +97,19 @@ def main() -> None:
     parser.add_argument("--spoilt", type=int, default=40)
     parser.add_argument("--seed", type=int, default=12)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--coarse", action="store_true", help="patients and scanners of the corpus")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/quality_gates.json"))
     options = parser.parse_args()
-    artefacts = ("motion_ghosting", "prosthesis_void", "gas_distortion")
-    groups = {"clean": options.clean} | {f"{a}, {d}": options.spoilt for a in artefacts for d in ("mild", "inadequate")}
+    artefacts = ("motion_ghosting", "prosthesis_void", "gas_distortion")[: 2 if options.coarse else 3]
+    degrees = ("inadequate",) if options.coarse else ("mild", "inadequate")
+    groups = {"clean": options.clean} | {f"{a}, {d}": options.spoilt for a in artefacts for d in degrees}
     result = {
         "command": "python benchmarks/quality_gates.py "
-        f"--clean {options.clean} --spoilt {options.spoilt} --seed {options.seed}",
+        f"--clean {options.clean} --spoilt {options.spoilt} --seed {options.seed}{' --coarse' if options.coarse else ''}",
         "commit": commit(),
         "machine": machine(),
         "groups": {
-            group: measure(group, number, seed=options.seed, workers=options.workers)
+            group: measure(group, number, seed=options.seed, workers=options.workers, coarse=options.coarse)
             for group, number in groups.items()
         },
     }
