@@ -11,7 +11,7 @@ The marks follow the paper's sections 5.3 (binary) and Table 4 (multi-class), on
 * underlined: the best of the column, all that tie.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -156,6 +156,18 @@ class ResultTable(_Value):
         found = dict(self.named_cells())
         self._refuse_strangers([(method, ratio, metric)])
         return found[method, ratio, metric]
+
+    def part(self, *, ratios: Collection[int | None], methods: Collection[str]) -> Self:
+        """The columns at `ratios` and the rows of `methods` alone, in their order."""
+        columns = [place for place, column in enumerate(self.columns) if column.ratio in ratios]
+        rows = [place for place, row in enumerate(self.rows) if row.method in methods]
+        return self.model_copy(
+            update={
+                "columns": tuple(self.columns[place] for place in columns),
+                "rows": tuple(self.rows[place] for place in rows),
+                "cells": tuple(tuple(self.cells[row][place] for place in columns) for row in rows),
+            }
+        )
 
     def filled(self, results: Mapping[CellKey, Cell], *, caption: Caption | None = None) -> Self:
         """The table with `results` in their cells; each keeps the paper's numbers that stand there.

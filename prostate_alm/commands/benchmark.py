@@ -166,7 +166,9 @@ def _command(table: str, budget: Budget, ratios: Sequence[int], losses: Sequence
 
 
 def _write_table(number: int, outcomes: Outcomes, folder: Path, caption: Caption) -> Path:
-    layout = table_layout(number)
+    layout = table_layout(number).part(
+        ratios={ratio for ratio, _ in outcomes}, methods={method for _, method in outcomes}
+    )
     table = layout.filled(filled_cells(layout, outcomes), caption=caption)
     if find_experiment(number).binary:
         table = table.model_copy(update={"notes": (*table.notes, *improvement_notes(table, outcomes))})

@@ -127,6 +127,15 @@ def test_filling_keeps_the_paper_and_the_other_cells():
     assert ResultTable.model_validate_json(table.model_dump_json()) == table
 
 
+def test_a_part_keeps_order_and_cells():
+    whole = table_layout(1)
+    part = whole.part(ratios={200}, methods={"ALM + LDAM", "LDAM", "BCE"})
+    assert [row.method for row in part.rows] == ["BCE", "LDAM", "ALM + LDAM"]
+    assert part.ratios() == (200,)
+    assert [cell for _, cell in part.named_cells()] == [whole.cell(*key) for key, _ in part.named_cells()]
+    assert len(list(part.named_cells())) == 3 * sum(column.ratio == 200 for column in whole.columns)
+
+
 def test_a_result_without_a_cell_is_refused():
     with pytest.raises(ArgumentError, match=r"Table 16 has no cell \('LDAM', 19, 'auc'\)"):
         table_layout(16).filled({("LDAM", 19, "auc"): Cell(value=1.0)})
