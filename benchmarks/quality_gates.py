@@ -1,7 +1,8 @@
 """How often each quality gate fires on synthetic studies without and with a loss of quality.
 
     python benchmarks/quality_gates.py --clean 200 --spoilt 40 --out benchmarks/results/quality_gates.json
-    python benchmarks/quality_gates.py --clean 200 --spoilt 40 --coarse --out benchmarks/results/quality_gates_coarse.json
+    python benchmarks/quality_gates.py --clean 200 --spoilt 40 --coarse \\
+        --out benchmarks/results/quality_gates_coarse.json
 
 Clean: `default` preset, no artefact. Inadequate: severity as of positives (0.35-1). Mild: 0.05-0.30. Box of the "tiny"
 profile. Coarse: patients of the corpus, in diffusion voxels of 3.6-4.2 mm; severity 0.6-1.
@@ -105,7 +106,8 @@ def main() -> None:
     groups = {"clean": options.clean} | {f"{a}, {d}": options.spoilt for a in artefacts for d in degrees}
     result = {
         "command": "python benchmarks/quality_gates.py "
-        f"--clean {options.clean} --spoilt {options.spoilt} --seed {options.seed}{' --coarse' if options.coarse else ''}",
+        f"--clean {options.clean} --spoilt {options.spoilt} --seed {options.seed}"
+        f"{' --coarse' if options.coarse else ''}",
         "commit": commit(),
         "machine": machine(),
         "groups": {
