@@ -1,8 +1,7 @@
 """How often each quality gate fires on synthetic studies without and with a loss of quality.
 
     python benchmarks/quality_gates.py --clean 200 --spoilt 40 --out benchmarks/results/quality_gates.json
-    python benchmarks/quality_gates.py --clean 200 --spoilt 40 --coarse \\
-        --out benchmarks/results/quality_gates_coarse.json
+    python benchmarks/quality_gates.py --coarse --out benchmarks/results/quality_gates_coarse.json
 
 Clean: `default` preset, no artefact. Inadequate: severity as of positives (0.35-1). Mild: 0.05-0.30. Box of the "tiny"
 profile. Coarse: patients of the corpus, in diffusion voxels of 3.6-4.2 mm; severity 0.6-1.
