@@ -2,8 +2,11 @@
 
 Nearly every export is explicit VR little endian. Its top level is walked here, skipping by length what nobody asks for;
 everything else goes through `pydicom.dcmread`. Values are pydicom's in both cases, and a value that many images of a
-study share is converted once. The walk is stricter than pydicom: tags must ascend and lengths must fit, so a damaged
-length is noticed and does not swallow the elements behind it.
+study share is converted once.
+
+A walk of our own has two reasons. It takes a ninth of the time of pydicom's `specific_tags` (benchmark `import`), with
+which a study would be read at a quarter of dcm2niix's speed. And it is stricter: tags must ascend and lengths must fit,
+so a damaged length is noticed and does not swallow the elements behind it.
 """
 
 import struct
@@ -190,6 +193,8 @@ class HeaderReader:
         meta = read_file_meta_info(path)
         syntax = str(meta.get("TransferSyntaxUID", ""))
         stored_class = str(meta.get("MediaStorageSOPClassUID", ""))
+        if not syntax:  # byte order and compression would be guesses
+            raise ValueError("no transfer syntax")
         if syntax == DEFLATED:  # before the data set: inflating it could fill the memory
             return Header(path, syntax, stored_class, {}, None)
         dataset = dcmread(path, defer_size=_DEFER_BYTES, specific_tags=sorted(self.tags | {PIXEL_DATA}))
