@@ -95,12 +95,16 @@ def _conflicts(report: ImportReport) -> Iterator[Notice]:
     }
     for kind, (level, title) in titles.items():
         entries = tuple(
-            Entry(tuple(one.keys), one.message + (f" (line {ranges(one.lines)})" if one.lines else ""))
+            Entry(tuple(one.keys), one.message.rstrip(".") + (f" ({_lines(one.lines)})" if one.lines else ""))
             for one in report.conflicts
             if one.kind is kind
         )
         if entries:
             yield Notice(level, f"{counted(len(entries), 'case')} {title}", entries=entries)
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    return f"{'line' if len(numbers) == 1 else 'lines'} {ranges(numbers)}"
 
 
 def _unmatched(report: ImportReport) -> Iterator[Notice]:
@@ -109,10 +113,10 @@ def _unmatched(report: ImportReport) -> Iterator[Notice]:
         yield Notice(
             "warning",
             f"{counted(len(lines), 'row')} of the label table without images",
-            f"Line {ranges(lines)}. Check the names in its column “study”, and whether the export is whole.",
+            f"{_lines(lines).capitalize()}. Check the names in its column “study”, and whether the export is whole.",
         )
     if strays:
-        text = "They were not imported, and have no key: their names stay in the folder they came from."
+        text = "Not imported and without a key: their names stand only in the folder they came from."
         yield Notice("warning", f"{counted(strays, 'study')} without a row in the label table", text)
 
 
@@ -121,7 +125,7 @@ def _excluded(report: ImportReport) -> Iterator[Notice]:
     if excluded:
         positives, of_all = sum(study.label for study in excluded), sum(study.label for study in report.studies)
         text = (
-            f"{positives} have label 1{share(positives, len(excluded))}; of all found studies "
+            f"With label 1: {positives}{share(positives, len(excluded))}; of all found: "
             f"{of_all}{share(of_all, report.found)}. Exclusions that strike one label more bias a cohort."
         )
         entries = _by_reason((study.reason, study.key) for study in excluded if study.reason is not None)

@@ -195,7 +195,7 @@ def test_rows_and_failed_gates_are_named(report: ImportReport, tmp_path: Path) -
     fine = GateFigure(reason=Reason.COVERAGE_LOW, value=1.0, limit=0.6, passed=True)
     changed = make_import_report([record(1, quality=[fine, moved])], rows_without_study=[5, 6, 7, 11])
     html = render_page(changed, tmp_path)
-    assert "Line 5–7, 11." in html
+    assert "Lines 5–7, 11." in html
     assert "0.2, expected ≤ 0.14" in html
     assert "1 of 2 gates passed" in html
     assert html.count('<tr class="failed">') == 1
