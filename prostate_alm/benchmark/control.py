@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from prostate_alm.benchmark.budgets import Budget
 from prostate_alm.benchmark.studies import Method, Protocol, Settings
+from prostate_alm.datasets.cifar.subsets import DEFAULT_PAIRS
 
 RATIO = 100
 MEMBERS = 10
@@ -25,7 +26,9 @@ class Arm:
 
 def control_protocol(budget: Budget, data_sha256: str) -> Protocol:
     """Binary CIFAR-10 at 1:100, classes 0 and 2: a thousand test positives resolve what a hundred can't."""
-    settings: Settings = {**budget.settings.get("cifar10_binary", {}), "ratio": RATIO, "majority": 0, "minority": 2}
+    majority, minority = DEFAULT_PAIRS[0]
+    pair: Settings = {"ratio": RATIO, "majority": majority, "minority": minority}
+    settings: Settings = {**budget.settings.get("cifar10_binary", {}), **pair}
     members, searched = (2, 1) if budget.name == "smoke" else (MEMBERS, SEARCH_MEMBERS)
     return Protocol("cifar10_binary", settings, members, searched, data_sha256)
 

@@ -12,8 +12,16 @@ from prostate_alm.benchmark.budgets import Budget
 from prostate_alm.benchmark.methods import BINARY_LOSSES, binary_methods, multiclass_methods
 from prostate_alm.benchmark.studies import Method, Outcome, Protocol, Settings
 from prostate_alm.benchmark.table import Cell, CellKey, Column, ResultTable
+from prostate_alm.datasets.cifar.subsets import DEFAULT_PAIRS
 from prostate_alm.errors import ArgumentError
-from prostate_alm.evaluation.bootstrap import FewPositivesWarning, fpr_at_tpr_difference, fpr_at_tpr_interval
+from prostate_alm.evaluation.bootstrap import (
+    FewPositivesWarning,
+    RateInterval,
+    fpr_at_false_negatives_difference,
+    fpr_at_false_negatives_interval,
+    fpr_at_tpr_difference,
+    fpr_at_tpr_interval,
+)
 from prostate_alm.evaluation.comparisons import holm, improvement_correlation, paired_seeds
 from prostate_alm.evaluation.delong import delong_interval, delong_test
 from prostate_alm.evaluation.ensembles import MemberSummary, average_and_ensemble
@@ -25,6 +33,7 @@ from prostate_alm.evaluation.multiclass import (
 )
 
 FEWEST_PAIRS = 4  # below, Fisher's interval does not exist
+ALIKE = 1e-9  # AUCs this near are equal but for rounding: one pair of images weighs more, whatever the subset
 MAJOR_MULTICLASS, OTHER_MULTICLASS = ("CE", "FL", "CB-CE", "LDAM"), ("S-ML", "A-ML", "A-FL")
 
 
@@ -80,15 +89,16 @@ class Experiment:
         return Protocol(self.bundle, settings, budget.members[kind], budget.search_members[kind], data_sha256)
 
 
-_CIFAR10 = Experiment("cifar10_binary", "cifar10", (100, 200), {"majority": 0, "minority": 2})
+_FIRST_PAIR, _SECOND_PAIR = ({"majority": majority, "minority": minority} for majority, minority in DEFAULT_PAIRS)
+_CIFAR10 = Experiment("cifar10_binary", "cifar10", (100, 200), _FIRST_PAIR)
 _CIFAR100 = Experiment("cifar100_binary", "cifar100", (100, 200))
 _TAILED = Experiment("cifar10_long_tailed", "cifar10", (100, 200), losses=MAJOR_MULTICLASS)
 EXPERIMENTS: Mapping[int, Experiment] = {
     1: _CIFAR10,
     2: _CIFAR100,
     4: _TAILED,
-    5: Experiment("cifar10_binary", "cifar10", (50,), {"majority": 0, "minority": 2}),
-    6: Experiment("cifar10_binary", "cifar10", (100, 200), {"majority": 1, "minority": 9}),
+    5: Experiment("cifar10_binary", "cifar10", (50,), _FIRST_PAIR),
+    6: Experiment("cifar10_binary", "cifar10", (100, 200), _SECOND_PAIR),
     7: Experiment("cifar10_long_tailed", "cifar10", (100, 200), losses=OTHER_MULTICLASS),
     8: Experiment("cifar100_long_tailed", "cifar100", (20, 50), losses=MAJOR_MULTICLASS),
     9: Experiment("cifar10_long_tailed", "cifar10", (100, 200), {"critical": 2}, losses=MAJOR_MULTICLASS),
@@ -100,7 +110,7 @@ EXPERIMENTS: Mapping[int, Experiment] = {
         "cifar10_binary",
         "cifar10",
         (2, 9, 19),
-        {"majority": 0, "minority": 2, "consistent": True},
+        {**_FIRST_PAIR, "consistent": True},
         losses=[loss for loss in BINARY_LOSSES if loss != "LDAM"],
     ),
 }
@@ -152,15 +162,17 @@ def improvement_notes(table: ResultTable, outcomes: Mapping[tuple[int, str], Out
     """Does the constraint improve the AUC more where the baseline is worse (section 5.3)? A sentence a class ratio.
 
     The paper correlates baseline and improvement and finds r = -0.85; noise alone makes that negative, so Oldham's r of
-    mean and improvement stands beside it.
+    mean and improvement stands beside it. A ratio with too few pairs, or whose pairs are alike, has no sentence: r is
+    undefined there.
     """
     notes: list[str] = []
     for ratio in (ratio for ratio in table.ratios() if ratio is not None):
         pairs = [(outcomes.get((ratio, r.pair)), outcomes.get((ratio, r.method))) for r in table.rows if r.pair]
-        aucs = [(summary(a).mean_auc, summary(b).mean_auc) for a, b in pairs if a and b and a.runs and b.runs]
-        if len(aucs) < FEWEST_PAIRS:
+        aucs = [(summary(a).mean_auc, summary(b).mean_auc) for a, b in pairs if a and b and _whole(a) and _whole(b)]
+        before, after = np.array(aucs).reshape(-1, 2).T
+        if len(aucs) < FEWEST_PAIRS or min(np.ptp(x) for x in (before, before + after, after - before)) < ALIKE:
             continue
-        found = improvement_correlation([a for a, _ in aucs], [b for _, b in aucs])
+        found = improvement_correlation(before, after)
         paper, oldham = found.with_baseline, found.with_mean
         notes.append(
             f"1:{ratio}, {len(aucs)} pairs: Pearson's r of baseline's average AUC and improvement {paper.r:.2f} "
@@ -171,11 +183,16 @@ def improvement_notes(table: ResultTable, outcomes: Mapping[tuple[int, str], Out
 
 
 def _cell(column: Column, outcome: Outcome, baseline: Outcome | None, resamples: int) -> Cell:
-    if outcome.failures or not outcome.runs:
+    if not _whole(outcome):
         return Cell(failed=True, note=f"{len(outcome.failures)} runs failed")
-    if baseline is not None and (baseline.failures or not baseline.runs):
+    if baseline is not None and not _whole(baseline):
         baseline = None
     return figure(column.metric, outcome, baseline, resamples=resamples)
+
+
+def _whole(outcome: Outcome) -> bool:
+    """Whether all runs ended well; the figures of the others alone are another method's."""
+    return bool(outcome.runs) and not outcome.failures
 
 
 def figure(metric: str, outcome: Outcome, baseline: Outcome | None = None, *, resamples: int = 2000) -> Cell:
@@ -186,8 +203,13 @@ def figure(metric: str, outcome: Outcome, baseline: Outcome | None = None, *, re
         outcome: whose.
         baseline: what it is tested against.
         resamples: of the bootstrap.
+
+    Raises:
+        ArgumentError: there is no such metric, or its number is none.
     """
-    make = next(make for prefix, make in _FIGURES.items() if metric.startswith(prefix))
+    make = _FIGURES.get(metric.partition("=")[0])
+    if make is None:
+        raise ArgumentError(f"`metric` is {metric!r}, which nobody computes. Available: {', '.join(_FIGURES)}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewPositivesWarning)  # the cell's note says it
         return make(metric, outcome, baseline, resamples)
@@ -221,20 +243,47 @@ def _auc_cell(metric: str, outcome: Outcome, baseline: Outcome | None, resamples
 
 def _fpr_cell(metric: str, outcome: Outcome, baseline: Outcome | None, resamples: int) -> Cell:
     """FPR of the ensemble at a TPR."""
-    tpr = float(metric.partition("=")[2])
-    scores, truth = summary(outcome).ensemble_logits, labels(outcome)
-    interval = fpr_at_tpr_interval(scores, truth, tpr, resamples=resamples)
+    tpr, truth = _asked(metric), labels(outcome)
+    scores = summary(outcome).ensemble_logits
     p = None
     if baseline is not None:
         p = fpr_at_tpr_difference(scores, summary(baseline).ensemble_logits, truth, tpr, resamples=resamples).p_value
-    return Cell(
-        value=100 * interval.value, low=100 * interval.low, high=100 * interval.high, p_value=p, note=interval.note
-    )
+    return _rate_cell(fpr_at_tpr_interval(scores, truth, tpr, resamples=resamples), p)
+
+
+def _fpr_at_misses_cell(metric: str, outcome: Outcome, baseline: Outcome | None, resamples: int) -> Cell:
+    """FPR of the ensemble with at most so many false negatives."""
+    misses, truth = _asked(metric), labels(outcome)
+    if not misses.is_integer():
+        raise ArgumentError(f"`metric` is {metric!r}. Expected a whole number of false negatives, such as fpr@fn=2.")
+    scores, k = summary(outcome).ensemble_logits, int(misses)
+    p = None
+    if baseline is not None:
+        other = summary(baseline).ensemble_logits
+        p = fpr_at_false_negatives_difference(scores, other, truth, k, resamples=resamples).p_value
+    return _rate_cell(fpr_at_false_negatives_interval(scores, truth, k, resamples=resamples), p)
+
+
+def _asked(metric: str) -> float:
+    """The number behind "=".
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    name, _, number = metric.partition("=")
+    try:
+        return float(number)
+    except ValueError:
+        raise ArgumentError(f"`metric` is {metric!r}. Expected a number, as in {name}=2.") from None
+
+
+def _rate_cell(rate: RateInterval, p_value: float | None) -> Cell:
+    return Cell(value=100 * rate.value, low=100 * rate.low, high=100 * rate.high, p_value=p_value, note=rate.note)
 
 
 def _error_cell(metric: str, outcome: Outcome, baseline: Outcome | None, resamples: int) -> Cell:
     """Error on the classes that are not critical, at a TPR of the one that is; the mean over the runs."""
-    tpr, truth = float(metric.partition("=")[2]), labels(outcome)
+    tpr, truth = _asked(metric), labels(outcome)
     critical = int(truth.max())  # the smallest class of a long tail is the last
     interval = error_at_tpr_interval(*_scored(outcome), truth, critical, tpr, resamples=resamples)
     p = None
@@ -242,9 +291,7 @@ def _error_cell(metric: str, outcome: Outcome, baseline: Outcome | None, resampl
         p = error_at_tpr_difference(
             _scored(outcome), _scored(baseline), truth, critical, tpr, resamples=resamples
         ).p_value
-    return Cell(
-        value=100 * interval.value, low=100 * interval.low, high=100 * interval.high, p_value=p, note=interval.note
-    )
+    return _rate_cell(interval, p)
 
 
 def _accuracy_cell(metric: str, outcome: Outcome, baseline: Outcome | None, resamples: int) -> Cell:
@@ -287,7 +334,11 @@ def _correct(outcome: Outcome, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 _FIGURES: Mapping[str, Callable[[str, Outcome, Outcome | None, int], Cell]] = {
     "auc": _auc_cell,
-    "fpr": _fpr_cell,
-    "error": _error_cell,
+    "auc_mean": _auc_cell,
+    "fpr@tpr": _fpr_cell,
+    "fpr@fn": _fpr_at_misses_cell,
+    "error@tpr": _error_cell,
     "accuracy": _accuracy_cell,
+    "accuracy@critical": _accuracy_cell,
+    "accuracy@other": _accuracy_cell,
 }

@@ -170,9 +170,12 @@ def _write_table(number: int, outcomes: Outcomes, folder: Path, caption: Caption
         ratios={ratio for ratio, _ in outcomes}, methods={method for _, method in outcomes}
     )
     table = layout.filled(filled_cells(layout, outcomes), caption=caption)
-    if find_experiment(number).binary:
-        table = table.model_copy(update={"notes": (*table.notes, *improvement_notes(table, outcomes))})
-    written = write_table(table, folder)
+    written = write_table(
+        table, folder
+    )  # before the notes: what took hours to find must not hang on a sentence below it
+    if find_experiment(number).binary and (notes := improvement_notes(table, outcomes)):
+        table = table.model_copy(update={"notes": (*table.notes, *notes)})
+        written = write_table(table, folder)
     pair_figure(table, folder / "figure.png")
     return written["md"]
 

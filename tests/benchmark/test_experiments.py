@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prostate_alm.benchmark.budgets import PAPER
-from prostate_alm.benchmark.experiments import EXPERIMENTS, filled_cells, find_experiment
+from prostate_alm.benchmark.experiments import EXPERIMENTS, figure, filled_cells, find_experiment, improvement_notes
 from prostate_alm.benchmark.records import Failure
 from prostate_alm.benchmark.studies import Method, Outcome
 from prostate_alm.benchmark.table import table_layout
@@ -158,3 +158,53 @@ def test_table_9_tells_the_two_smallest_classes_from_the_others(outcome_factory)
     assert found["accuracy@critical=2"] == pytest.approx(75.0)
     assert found["accuracy@other"] == pytest.approx(100 * 30 / 32)
     assert found.get("accuracy", 100 * 34 / 40) == pytest.approx(100 * 34 / 40)
+
+
+def test_the_fpr_at_false_negatives_counts_misses(outcome_factory):
+    """Lowest positive 0, which every negative reaches; the next is above them all. Read as a TPR, 0 would be 0 %."""
+    logits, labels = np.array([0.0, 3.0, 4.0, 1.0, 2.0, 2.5]), np.array([1, 1, 1, 0, 0, 0])
+    outcome = outcome_factory("BCE", logits, labels=labels)
+    assert figure("fpr@fn=0", outcome, resamples=40).value == 100
+    one = figure("fpr@fn=1", outcome, outcome, resamples=40)
+    assert (one.value, one.p_value) == (0, 1)
+    assert "At most 1 of 3" in one.note
+
+
+@pytest.mark.parametrize("metric", ["precision", "auc_median", "fpr", "fpr@", "fpr@tpr=high", "fpr@tpr", "fpr@fn=0.5"])
+def test_an_unknown_metric_is_refused(metric, outcome_factory):
+    with pytest.raises(ArgumentError, match=f"`metric` is '{metric}'"):
+        figure(metric, outcome_factory("BCE", LOGITS), resamples=40)
+
+
+BASES = ("BCE", "S-ML", "A-ML", "LDAM")
+
+
+def by_auc(won):
+    """Logits on `LABELS`; a positive that out-ranks `won` of the four negatives beside one that out-ranks all."""
+    return np.array([0.0, 1.0, 2.0, 3.0, won - 0.5, 9.0])
+
+
+def pairs(outcome_factory, before, after, **failures):
+    rows = [*zip(BASES, before, strict=True), *((f"ALM + {name}", won) for name, won in zip(BASES, after, strict=True))]
+    return {(100, n): outcome_factory(n, by_auc(won), failures=failures.get(n.replace(" ", "_"), 0)) for n, won in rows}
+
+
+def test_the_notes_correlate_baseline_and_improvement(outcome_factory):
+    made = pairs(outcome_factory, [0, 1, 2, 3], [4, 4, 4, 3])
+    r = np.corrcoef([0, 1, 2, 3], [4, 3, 2, 0])[0, 1]
+    (note,) = improvement_notes(table_layout(1), made)
+    assert note.startswith(f"1:100, 4 pairs: Pearson's r of baseline's average AUC and improvement {r:.2f}")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [([0, 1, 2, 3], [1, 2, 3, 4]), ([2, 2, 2, 2], [1, 2, 3, 4]), ([0, 1, 3, 4], [4, 3, 1, 0])],
+    ids=["all improve alike", "baselines alike", "means alike"],
+)
+def test_there_is_no_note_where_r_is_undefined(before, after, outcome_factory):
+    assert improvement_notes(table_layout(1), pairs(outcome_factory, before, after)) == []
+
+
+def test_a_pair_with_a_failed_run_is_no_pair_of_the_notes(outcome_factory):
+    made = pairs(outcome_factory, [0, 1, 2, 3], [4, 4, 4, 3], LDAM=1)
+    assert improvement_notes(table_layout(1), made) == []  # three pairs are too few
