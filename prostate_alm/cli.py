@@ -18,6 +18,7 @@ cohort = typer.Typer(no_args_is_help=True, help="Make, import and inspect cohort
 app.add_typer(cohort, name="cohort")
 
 Workers = Annotated[int | None, typer.Option(help="Processes; default: one a core.", min=1)]
+SeriesName = Annotated[str | None, typer.Option(help="Series to be read: number (dwi: 6+8) or description.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 OutDir = Annotated[Path, typer.Option(help="Folder to write to.")]
 EnsembleDir = Annotated[Path, typer.Option(help="Ensemble folder, as `train` writes it.")]
@@ -26,11 +27,20 @@ Pin = Annotated[str | None, typer.Option(help="SHA-256 that the ensemble's manif
 
 
 @cohort.command("inspect")
-def cohort_inspect(path: Annotated[Path, typer.Argument(help="Folder or zip of one patient.")]) -> None:
-    """Show which series a study holds, which are chosen and why."""
+def cohort_inspect(
+    path: Annotated[Path, typer.Argument(help="Folder or zip of one study; of several, they are listed.")],
+    t2: SeriesName = None,
+    dwi: SeriesName = None,
+    adc: SeriesName = None,
+    high_b: Annotated[float | None, typer.Option(help="b-value of a high-b MHA file, s/mm².", min=1)] = None,
+    study: Annotated[int | None, typer.Option(help="Which of several studies, as listed.", min=1)] = None,
+    montage: Annotated[Path | None, typer.Option(help="PNG to draw the study into.")] = None,
+) -> None:
+    """Show which series a study holds, which are chosen and why; try a choice before it goes into a label table."""
     from prostate_alm.commands.cohort_inspect import inspect
+    from prostate_alm.readers import SeriesChoice
 
-    inspect(path)
+    inspect(path, series=SeriesChoice(t2, dwi, adc), high_b=high_b, study=study, montage=montage)
 
 
 @cohort.command("synthesize")
