@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     MediaStorageDirectoryStorage,
     RLELossless,
@@ -40,7 +42,8 @@ STRAY_FILES = {
 
 def lossless_syntaxes() -> list[UID]:
     """The compressed transfer syntaxes that can be written here."""
-    return [uid for uid in (RLELossless, JPEGLSLossless, JPEG2000Lossless) if get_encoder(uid).is_available]
+    encoders = [uid for uid in (RLELossless, JPEGLSLossless, JPEG2000Lossless) if get_encoder(uid).is_available]
+    return [*encoders, JPEGLosslessSV1]
 
 
 def compress_files(folder: Path, syntax: UID) -> None:
@@ -50,9 +53,31 @@ def compress_files(folder: Path, syntax: UID) -> None:
         if "PixelData" not in dataset:
             continue
         small = min(dataset.Rows, dataset.Columns) < _SMALLEST_JPEG2000
-        used = RLELossless if syntax == JPEG2000Lossless and small else syntax
-        dataset.compress(used, generate_instance_uid=False)
+        if syntax == JPEGLosslessSV1:
+            _compress_jpeg_lossless_(dataset)
+        else:
+            used = RLELossless if syntax == JPEG2000Lossless and small else syntax
+            dataset.compress(used, generate_instance_uid=False)
         dataset.save_as(path, enforce_file_format=True)
+
+
+def _compress_jpeg_lossless_(dataset: Dataset) -> None:
+    """By the GDCM inside SimpleITK, whose file of the same values holds the bytes; pydicom has no encoder."""
+    import SimpleITK as sitk  # noqa: PLC0415 - half a second, and few cases are compressed
+
+    with tempfile.TemporaryDirectory(prefix="prostate-alm-") as folder:
+        path = Path(folder) / "image.dcm"
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(str(path))
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.Execute(sitk.GetImageFromArray(dataset.pixel_array))
+        encoded = dcmread(path)
+    assert encoded.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.PixelData = encoded.PixelData
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
 
 
 def make_disk(folder: Path) -> None:
