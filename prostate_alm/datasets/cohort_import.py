@@ -87,8 +87,8 @@ def import_dicom_cohort(
 
     Raises:
         ArgumentError: `dicom` is no folder.
-        CohortError: the label table or the keys file can't be used, two rows lead to one study, another import is at
-            work, a file can't be read or written, or no study was kept.
+        CohortError: the label table or the keys file can't be used, two rows lead to one study, none to any, another
+            import is at work, a file can't be read or written, or no study was kept.
     """
     if not dicom.is_dir():
         raise ArgumentError("`dicom` must be a folder of studies, and there is none at the path given.")
@@ -97,6 +97,11 @@ def import_dicom_cohort(
     _check_keys_file(keys_file, out)
     with _nameless(), locked(out):
         resolution = resolve_sources(dicom, table.rows)
+        if not resolution.sources and not resolution.ambiguous:
+            raise CohortError(
+                "no row of the label table matches a study below `--dicom`, and nothing was changed; is it the right "
+                "folder, and the disk there?"
+            )
         keyed = dict(zip([row.line for row in table.rows], assign_keys(keys_file, table.rows), strict=True))
         rows = _import_rows(out, table, resolution, keyed, workers=workers, strict=strict)
         report = _report(rows, table, resolution, keyed)

@@ -197,6 +197,16 @@ def test_a_cohort_without_its_keys_or_with_those_of_another_is_refused(again: tu
     assert times_in(out) == before
 
 
+def test_a_folder_that_holds_none_of_the_studies_takes_none_away(again: tuple[Path, Path]) -> None:
+    source, out = again
+    before = times_in(out)
+    shutil.rmtree(source / "dicom")
+    (source / "dicom").mkdir()
+    with pytest.raises(CohortError, match="nothing was changed"):
+        rerun(source, out)
+    assert times_in(out) == before
+
+
 def test_an_adc_in_tenths_of_its_unit_is_rescaled_and_flagged(again: tuple[Path, Path]) -> None:
     source, out = again
     for path in (source / "dicom" / "dump").glob("05-*.dcm"):
