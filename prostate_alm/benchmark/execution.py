@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import time
+import tomllib
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +44,7 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
         DatasetError: the archive or the subset can't be used.
         ArgumentError: the training diverged.
     """
+    commit()  # asked for while it is that of the code just loaded; another may follow while this trains
     folder = work / spec.key
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
@@ -171,17 +173,42 @@ def figures(scores: Scores, critical_classes: tuple[int, ...]) -> dict[str, floa
 
 @cache
 def commit() -> str:
-    """Commit of the code when this process asked first, with "+changes" where files under version control differ."""
-    folder = Path(__file__).parent
+    """Commit of the code when this process asked first, as `_commit_of` names it."""
+    return _commit_of(Path(__file__).parents[2])
+
+
+def _commit_of(checkout: Path) -> str:
+    """Commit that is checked out, with "+changes" where the package or the bundles differ, new files included.
+
+    It is "unknown" outside a checkout of this project: a package that is installed inside another project's checkout
+    must not be named by that project's commits.
+    """
+    top = _git(checkout, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != checkout.resolve() or not _is_this_project(checkout):
+        return "unknown"
+    head = _git(checkout, "rev-parse", "HEAD")
+    changes = _git(checkout, "status", "--porcelain", "--untracked-files=all", "--", "prostate_alm", "bundles")
+    if head is None or changes is None:
+        return "unknown"
+    return head + ("+changes" if changes else "")
+
+
+def _is_this_project(folder: Path) -> bool:
+    project = folder / "pyproject.toml"
+    if not project.is_file():
+        return False
+    return tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("name") == "prostate-alm"
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints; None where it is not installed or refuses."""
     git = shutil.which("git")
     if git is None:
-        return "unknown"
-    head = subprocess.run([git, "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
-    if head.returncode != 0:
-        return "unknown"
-    paths = [".", str(folder.parents[1] / "bundles")]
-    clean = subprocess.run([git, "diff", "--quiet", "HEAD", "--", *paths], cwd=folder.parent, check=False)
-    return head.stdout.strip() + ("" if clean.returncode == 0 else "+changes")
+        return None
+    # no optional locks: runs that start together, and whoever commits meanwhile, must not wait for each other
+    command = [git, "--no-optional-locks", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 @cache

@@ -1,13 +1,15 @@
 """A run from the archive to its record, really trained, on a few tiny images."""
 
 import _thread
+import shutil
+import subprocess
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from prostate_alm.benchmark.execution import _workflow, attempt, check_data, execute, figures
+from prostate_alm.benchmark.execution import _commit_of, _workflow, attempt, check_data, commit, execute, figures
 from prostate_alm.benchmark.records import Failure, RunRecord
 from prostate_alm.errors import DatasetError
 from prostate_alm.evaluation.roc import auc
@@ -129,3 +131,64 @@ def test_a_training_that_diverges_is_a_failure_that_says_so(tiny_spec, cifar_fol
     failure = attempt(tiny_spec(learning_rate=1e30), cifar_folder, tmp_path)
     assert isinstance(failure, Failure)
     assert "diverged" in failure.message
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout of this project, all committed."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    folder = tmp_path / "checkout"
+    for file in ("prostate_alm/alm.py", "bundles/cifar/train.yaml", "docs/page.md"):
+        (folder / file).parent.mkdir(parents=True)
+        (folder / file).write_text("1")
+    (folder / "pyproject.toml").write_text('[project]\nname = "prostate-alm"\n')
+    run_git(folder, "init", "--quiet")
+    run_git(folder, "add", ".")
+    run_git(
+        folder,
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b.c",
+        "-c",
+        "commit.gpgsign=no",
+        "commit",
+        "--quiet",
+        "--message",
+        "All",
+    )
+    return folder
+
+
+def run_git(folder, *arguments):
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_commit_is_that_of_the_checkout(checkout):
+    head = run_git(checkout, "rev-parse", "HEAD")
+    assert _commit_of(checkout) == head
+    (checkout / "docs" / "page.md").write_text("2")  # decides no result
+    assert _commit_of(checkout) == head
+
+
+@pytest.mark.parametrize("file", ["prostate_alm/alm.py", "prostate_alm/new/loss.py", "bundles/cifar/train.yaml"])
+def test_code_that_is_not_committed_is_told(checkout, file):
+    (checkout / file).parent.mkdir(exist_ok=True)
+    (checkout / file).write_text("2")
+    assert _commit_of(checkout) == run_git(checkout, "rev-parse", "HEAD") + "+changes"
+
+
+def test_another_projects_commit_is_not_ours(checkout):
+    packages = checkout / ".venv" / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    assert _commit_of(packages) == "unknown"  # installed inside a checkout
+    (checkout / "pyproject.toml").write_text('[project]\nname = "other"\n')
+    assert _commit_of(checkout) == "unknown"  # copied into the root of one
+    assert _commit_of(checkout.parent) == "unknown"  # no checkout
+
+
+def test_the_commit_is_asked_for_before_the_training(tiny_spec, tmp_path):
+    commit.cache_clear()
+    assert isinstance(attempt(tiny_spec(), tmp_path, tmp_path), Failure)  # there are no data to train on
+    assert commit.cache_info().currsize == 1
