@@ -33,11 +33,27 @@ class Backend(Protocol):
 
 
 class RunStore:
-    """The records of finished runs, a file each, written whole or not at all."""
+    """The records of finished runs, a file each, written whole or not at all.
+
+    Raises:
+        BenchmarkError: the folder can't be made.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BenchmarkError(f"no folder `{folder}` can be made ({error.strerror}); give another one.") from None
+
+    def check(self) -> None:
+        """Read every record, so that a damaged one is named before any training and not when its turn comes.
+
+        Raises:
+            BenchmarkError: a file can't be read, or holds another run.
+        """
+        for path in sorted(self.folder.glob("*.json")):
+            self._load(path)
 
     def read(self, spec: RunSpec) -> RunRecord | None:
         """Return the record of a run, or None where it is not finished.
@@ -46,13 +62,14 @@ class RunStore:
             BenchmarkError: its file can't be read, or holds another run.
         """
         path = self._path(spec)
-        if not path.is_file():
-            return None
+        return self._load(path) if path.is_file() else None
+
+    def _load(self, path: Path) -> RunRecord:
         try:
             record = RunRecord.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise BenchmarkError(f"`{path.name}` is no record of a run; delete it to run it again. {error}") from None
-        if record.spec != spec:
+        if self._path(record.spec) != path:  # the name has the key, a hash of the whole specification
             raise BenchmarkError(f"`{path.name}` holds another run than its name says; delete it to run it again.")
         return record
 
@@ -122,6 +139,7 @@ class Grid:
             BenchmarkError: a record can't be read, or another grid is at work on them.
         """
         with self.store.locked():
+            self.store.check()
             return self._carry_out(studies, expected)
 
     def _carry_out(self, studies: Mapping[str, Study], expected: int) -> dict[str, Outcome]:

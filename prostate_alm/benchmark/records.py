@@ -1,15 +1,18 @@
 """What a run is (its specification) and what it gave (its record): one JSON file a run."""
 
 import base64
+import binascii
 import hashlib
 import json
-from typing import Any, Literal
+import math
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from prostate_alm.errors import ArgumentError
+from prostate_alm.evaluation.multiclass import from_logits
 
 RECORD_VERSION = 1
 Setting = str | int | float | bool | None
@@ -40,8 +43,20 @@ class Numbers(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dtype: Literal["<f4", "<u1", "<u2"]
-    shape: list[int]
+    shape: list[NonNegativeInt]
     data: str
+
+    @model_validator(mode="after")
+    def _check_bytes(self) -> Self:
+        """A file that is damaged within its numbers is still JSON; what it holds must be as much as it says."""
+        expected = math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        try:
+            there = len(base64.b64decode(self.data, validate=True))
+        except binascii.Error as error:
+            raise ArgumentError(f"`data` is no base64 ({error}).") from None
+        if there != expected:
+            raise ArgumentError(f"`data` must hold {expected} bytes for {self.dtype} {self.shape}, it holds {there}.")
+        return self
 
     @classmethod
     def of(cls, values: NDArray[Any], dtype: Literal["<f4", "<u1", "<u2"]) -> "Numbers":
@@ -78,6 +93,17 @@ class Scores(BaseModel):
     other: Numbers | None = None
     prediction: Numbers | None = None
 
+    @model_validator(mode="after")
+    def _check_samples(self) -> Self:
+        shapes = [part.shape for part in (self.labels, self.critical, self.other, self.prediction) if part is not None]
+        if len(self.labels.shape) != 1 or any(shape != self.labels.shape for shape in shapes):
+            raise ArgumentError(f"labels, scores and predictions must be lists of one length, got shapes {shapes}.")
+        if (self.other is None) != (self.prediction is None):
+            raise ArgumentError("`other` and `prediction` must both be there, or none of them.")
+        if not np.isfinite(self.critical.array()).all():
+            raise ArgumentError("`critical` must be finite.")
+        return self
+
     @classmethod
     def of(cls, logits: NDArray[Any], labels: NDArray[Any], critical_classes: tuple[int, ...]) -> "Scores":
         """Keep of `logits` ``[N, C]`` what the paper's figures need; C = 1 is a binary logit."""
@@ -86,13 +112,12 @@ class Scores(BaseModel):
         packed = Numbers.of(labels, "<u1")
         if logits.shape[1] == 1:
             return cls(labels=packed, critical=Numbers.of(logits[:, 0], "<f4"))
-        others = logits.copy()
-        others[:, list(critical_classes)] = -np.inf
+        found = from_logits(logits, critical_classes)
         return cls(
             labels=packed,
             critical=Numbers.of(logits[:, critical_classes[0]], "<f4"),
-            other=Numbers.of(others.argmax(axis=1), "<u1"),
-            prediction=Numbers.of(logits.argmax(axis=1), "<u1"),
+            other=Numbers.of(found.other_prediction, "<u1"),
+            prediction=Numbers.of(found.prediction, "<u1"),
         )
 
 

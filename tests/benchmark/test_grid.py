@@ -1,5 +1,6 @@
 """The grid: each run once, kept whole or not at all, resumed, and no failure hidden."""
 
+import json
 import math
 import threading
 import time
@@ -128,6 +129,42 @@ def test_a_damaged_record_is_refused_by_name(start, spec_factory, tmp_path, dama
     path.write_bytes(path.read_bytes()[:-20] if damage == b"" else damage)
     with pytest.raises(BenchmarkError, match=f"{path.name}.*delete it"):
         start({"a": asking([spec])})
+
+
+@pytest.mark.parametrize(
+    "damage", [("data", "AAA"), ("data", "AAAA"), ("data", "é"), ("shape", [1, 3]), ("shape", [-1, -3])]
+)
+def test_a_record_with_garbled_numbers_is_refused_by_name(start, spec_factory, tmp_path, damage):
+    start({"a": asking([spec_factory()])})
+    (path,) = tmp_path.glob("*.json")
+    record = json.loads(path.read_bytes())
+    record["test"]["critical"] |= dict([damage])
+    path.write_text(json.dumps(record))
+    with pytest.raises(BenchmarkError, match=f"{path.name}.*delete it"):
+        start({"a": asking([spec_factory()])})
+
+
+def test_a_damaged_record_is_found_before_any_run(start, spec_factory, record_factory, tmp_path):
+    """Else a search that takes hours ends at the file of its last stage."""
+    first, last = spec_factory(0), spec_factory(1)
+    start({"a": asking([last])})
+    next(tmp_path.glob("*.json")).write_text("{")
+    carried_out = []
+
+    def carry_out(spec):
+        carried_out.append(spec)
+        return record_factory(spec)
+
+    with pytest.raises(BenchmarkError, match=r"made_up.*delete it"):
+        start({"a": asking([first], [last])}, carry_out)
+    assert not carried_out
+
+
+def test_a_file_in_the_place_of_the_folder_is_our_own_error(tmp_path):
+    (tmp_path / "out").write_text("")
+    for folder in (tmp_path / "out", tmp_path / "out" / "runs"):
+        with pytest.raises(BenchmarkError, match="no folder"):
+            RunStore(folder)
 
 
 def test_a_record_under_another_runs_name_is_refused(start, spec_factory, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from pydantic import ValidationError
 
 from prostate_alm.benchmark.execution import figures
 from prostate_alm.benchmark.records import Numbers, RunRecord, RunSpec, Scores
@@ -25,6 +26,21 @@ def test_scores_come_back_bit_for_bit(values):
 @given(arrays(np.int64, 7, elements=st.integers(0, 65535)))
 def test_labels_come_back(values):
     assert Numbers.of(values, "<u2").array().tolist() == values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [
+        ("labels", Numbers.of(np.array([0, 1]), "<u1")),
+        ("critical", Numbers.of(np.zeros((3, 1)), "<f4")),
+        ("critical", Numbers.of(np.array([0.0, np.nan, 1.0]), "<f4")),
+        ("prediction", Numbers.of(np.array([0, 1, 2]), "<u1")),  # without `other`
+    ],
+)
+def test_scores_that_do_not_belong_together_are_refused(part, changed):
+    scores = Scores.of(np.array([[0.0], [1.0], [2.0]]), np.array([0, 1, 1]), (1,))
+    with pytest.raises(ValidationError):
+        Scores.model_validate(scores.model_dump() | {part: changed.model_dump()})
 
 
 @pytest.mark.parametrize("label", [256, -1])
