@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.config import IGNORE
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
@@ -209,7 +210,7 @@ def clean_text(text: str) -> str:
 
 def class_name(sop_class: str) -> str:
     """What the standard calls a kind of object; private kinds stay unnamed."""
-    uid = UID(sop_class)
+    uid = UID(sop_class, validation_mode=IGNORE)  # else pydicom warns of a malformed one, and quotes it
     return uid.name if not uid.is_private and uid.name != sop_class else "unknown kind of object"
 
 

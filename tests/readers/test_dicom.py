@@ -198,11 +198,12 @@ def test_no_name_date_or_uid_comes_out(build, write, capfd, caplog):
     assert study.t2.frame_of_reference == study.adc.frame_of_reference != ""
 
 
-def test_a_value_that_breaks_its_vr_makes_no_noise(build, write, capfd, caplog):
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID"])
+def test_a_value_that_breaks_its_vr_makes_no_noise(build, write, capfd, caplog, keyword):
     images = build.study()
     folder = write(images)
     path = folder / "0002.dcm"
-    uid = images[2].SOPInstanceUID.encode()
+    uid = images[2][keyword].value.encode()
     path.write_bytes(path.read_bytes().replace(uid, b"x" + uid[1:]))  # pydicom warns, and quotes it
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
