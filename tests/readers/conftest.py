@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage, generate_uid
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -126,6 +128,23 @@ class Builder:
                 delattr(group, keyword)
         whole.SharedFunctionalGroupsSequence, whole.PerFrameFunctionalGroupsSequence = [common], groups
         return whole
+
+    def jpeg_lossless(self, image: Dataset, scratch: Path) -> None:
+        """Encode the pixels of an image anew, process 14, first-order prediction."""
+        values = np.frombuffer(image.PixelData, "<i2" if image.PixelRepresentation else "<u2")
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.SetFileName(str(scratch))
+        writer.Execute(sitk.GetImageFromArray(values.reshape(image.Rows, image.Columns)))
+        encoded = dcmread(scratch)
+        assert encoded.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        assert len(encoded.PixelData) < len(image.PixelData)
+        image.PixelData = encoded.PixelData
+        image["PixelData"].VR = "OB"
+        image["PixelData"].is_undefined_length = True
+        image.file_meta.TransferSyntaxUID = JPEGLosslessSV1
 
     def write(self, images: Iterable[Dataset], folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)

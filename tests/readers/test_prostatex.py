@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
+from pydicom import dcmread
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers import inspect_study, read_study
@@ -117,6 +118,16 @@ def test_the_zip_is_the_folder(folder, study, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "study"), "zip", folder)
     again = read_study(archive)
     assert again.key == study.key
+    assert np.array_equal(again.t2.geometry.affine, study.t2.geometry.affine)
+
+
+def test_jpeg_lossless_is_the_same_study(build, copy, study, tmp_path):
+    for path in images(copy, 4):
+        image = dcmread(path)
+        build.jpeg_lossless(image, tmp_path / "frame.dcm")
+        image.save_as(path, enforce_file_format=True)
+    again = read_study(copy)
+    assert np.array_equal(again.t2.data, study.t2.data)
     assert np.array_equal(again.t2.geometry.affine, study.t2.geometry.affine)
 
 
