@@ -1,6 +1,9 @@
 """How the import's page writes codes, counts and figures."""
 
+import re
 from collections.abc import Sequence
+
+from markupsafe import Markup, escape
 
 from prostate_alm.datasets.import_report import GateFigure, SpacingMm, StudyRecord
 from prostate_alm.errors import Reason
@@ -17,6 +20,15 @@ def in_words(reason: Reason) -> str:
     """
     words = [_NAMES.get(word, word) for word in reason.value.lower().split("_")]
     return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
+
+
+def ticked(text: str) -> Markup:
+    """A message as HTML: all of it escaped, and what stands in backticks as code.
+
+    >>> print(ticked("fill `high_b` <now>"))
+    fill <code>high_b</code> &lt;now&gt;
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped above)
 
 
 def counted(number: int, thing: str) -> str:

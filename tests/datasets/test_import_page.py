@@ -160,6 +160,16 @@ def test_a_report_that_is_the_same_is_not_written_again(report: ImportReport, tm
     assert all(again[name] > first[name] for name in first)
 
 
+def test_a_changed_montage_changes_the_page(report: ImportReport, tmp_path: Path) -> None:
+    pages: list[str] = []
+    for grey in (0, 200):
+        Image.new("L", (90, 60), grey).save(tmp_path / "0.png")
+        write_import_report(report, tmp_path)
+        pages.append((tmp_path / "import_report.html").read_text())
+    assert pages[0] != pages[1]
+    assert pages[1] == render_page(report, tmp_path)
+
+
 def test_pictures_that_need_a_look_come_first_when_not_all_fit(
     report: ImportReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
