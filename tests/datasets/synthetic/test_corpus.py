@@ -1,6 +1,7 @@
 """Properties over a corpus of layouts, vendors and faults: the right study or a refusal for the right reason."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +50,20 @@ def test_what_comes_of_a_fault_is_what_its_rule_says(fault: Fault, tmp_path: Pat
     layouts = RULES[fault].layouts
     layout = Layout.MULTI_B if Layout.MULTI_B in layouts else min(layouts)
     place = list(Fault).index(fault)
-    judgement = judge(write_case(CasePlan(place, 8, layout, VENDORS[place % len(VENDORS)].name, fault), tmp_path))
+    plan = CasePlan(place, 8, layout, VENDORS[place % len(VENDORS)].name, fault)
+    case, clean = write_case(plan, tmp_path), write_case(replace(plan, fault=None), tmp_path / "clean")
+    assert contents(case) != contents(clean)  # a fault that does nothing would be read right
+    judgement = judge(case)
     assert judgement.outcome is not Outcome.WRONG, judgement.problem
     if not RULES[fault].readable:
         assert judgement.reason in RULES[fault].reasons
     if not RULES[fault].reasons:
         assert judgement.outcome is Outcome.ACCEPTED
+
+
+def contents(case: Case) -> dict[Path, bytes]:
+    files = (path for path in case.path.rglob("*") if path.is_file())
+    return {path.relative_to(case.path): path.read_bytes() for path in files}
 
 
 def test_every_layout_of_every_vendor_comes_without_a_fault_and_every_fault_comes() -> None:
