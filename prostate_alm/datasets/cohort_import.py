@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from prostate_alm.datasets.datalist import FILE_FIELDS, make_datalist
 from prostate_alm.datasets.import_page import write_import_report
 from prostate_alm.datasets.import_report import (
@@ -96,7 +98,8 @@ def import_dicom_cohort(
     table = read_label_table(labels)
     _check_keys_file(keys_file, out)
     with _nameless(), locked(out):
-        resolution = resolve_sources(dicom, table.rows)
+        with Console(stderr=True).status("looking for the studies of the label table"):
+            resolution = resolve_sources(dicom, table.rows)
         if not resolution.sources and not resolution.ambiguous:
             raise CohortError(
                 "no row of the label table matches a study below `--dicom`, and nothing was changed; is it the right "
