@@ -108,7 +108,8 @@ def coloured_images(counts: Sequence[int], seed: int) -> tuple[np.ndarray, np.nd
 
 def write_tar(path: Path, files: Mapping[str, bytes]) -> None:
     """Pack files into a tar whose compression the suffix names."""
-    mode = {".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2"}.get(path.suffix, "w")
+    modes = {".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz", ".txz": "w:xz", ".bz2": "w:bz2", ".tbz2": "w:bz2"}
+    mode = modes.get(path.suffix, "w")
     with tarfile.open(path, mode) as archive:  # pyright: ignore[reportCallIssue, reportArgumentType] - mode is any str
         for name, content in files.items():
             member = tarfile.TarInfo(name)

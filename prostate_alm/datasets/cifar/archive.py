@@ -1,14 +1,14 @@
 """Read CIFAR-10 and CIFAR-100 from any of their official packagings (Krizhevsky 2009).
 
-Binary and Python versions, extracted or as a tar archive of any compression; a tar is read where it lies. Files may
-hold any number of records.
+Binary and Python versions, extracted or as a tar archive, plain or compressed by gzip, xz or bzip2; a tar is read where
+it lies. Files may hold any number of records.
 """
 
 import hashlib
 import lzma
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -88,7 +88,7 @@ def read_cifar(path: str | Path, name: str) -> CifarArchive:
     """Read an archive; within a process the same unchanged files are decoded once.
 
     A folder with several packagings is fine: the binary version goes before the Python one, and an extracted folder
-    before a tar archive.
+    before a tar archive. An extracted folder without any file of images is passed over.
 
     Args:
         path: a folder that holds the archive or its extracted folder under an official name, or one of the two itself.
@@ -109,19 +109,25 @@ def _find(path: Path, name: str) -> Path:
         return path
     if not path.is_dir():
         raise DatasetError(f"there is no folder or file `{path}`; give the one that holds the archive of {name}.")
-    candidates = [place for layout in _LAYOUTS[name] for place in _places(layout)]
-    for place in candidates:
-        if (path / place).exists():
-            return path / place
-    if any((path / file).is_file() for layout in _LAYOUTS[name] for file in layout.images):
+    for layout in _LAYOUTS[name]:
+        if _holds_images(path / layout.folder, layout):
+            return path / layout.folder
+        for archive in _archives(layout):
+            if (path / archive).is_file():
+                return path / archive
+    if any(_holds_images(path, layout) for layout in _LAYOUTS[name]):
         return path
-    raise DatasetError(f"`{path}` holds no archive of {name}; put one of these there: {', '.join(candidates)}.")
+    expected = [place for layout in _LAYOUTS[name] for place in (f"{layout.folder}/", *_archives(layout))]
+    raise DatasetError(f"`{path}` holds no archive of {name}; put one of these there: {', '.join(expected)}.")
 
 
-def _places(layout: _Layout) -> Iterator[str]:
-    yield f"{layout.folder}/"
-    for suffix in (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar"):
-        yield layout.archive + suffix
+def _archives(layout: _Layout) -> list[str]:
+    suffixes = (".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar")
+    return [layout.archive + suffix for suffix in suffixes]
+
+
+def _holds_images(folder: Path, layout: _Layout) -> bool:
+    return any((folder / file).is_file() for file in layout.images)
 
 
 def _stamp(source: Path, name: str) -> tuple[tuple[str, int, int], ...]:

@@ -18,7 +18,8 @@ def read_pickled(content: bytes, file: str) -> dict[str, Any]:
     """The dictionary in a batch or meta file, its keys as text and its arrays rebuilt.
 
     Args:
-        content: bytes of the file; written by Python 2 or 3, with pickle protocol 0 to 4.
+        content: bytes of the file; written by Python 2, as the official ones are, or by Python 3 with pickle protocol
+            3 or 4. With another protocol Python 3 asks for functions beside NumPy's own, and is refused.
         file: its name, for messages.
 
     Raises:

@@ -11,6 +11,7 @@ says "we select 100 samples per class as validation set", all else below that it
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,7 +188,7 @@ def long_tail_profile(largest: int, classes: int, ratio: float) -> list[int]:
     >>> long_tail_profile(5000, 10, 100)
     [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     """
-    if not ratio > 1:
+    if not isinstance(ratio, Real) or not ratio > 1:
         raise ArgumentError(f"`ratio` of a long tail must be above 1, got {ratio}.")
     exact = largest * np.power(float(ratio), -np.arange(classes) / (classes - 1))
     profile = np.floor(exact + 1e-9).astype(np.int64)  # 500 / 20 must not become 24
@@ -246,8 +247,10 @@ class _Draw:
     member: int
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.member < 0:
-            raise ArgumentError(f"`seed` and `member` must be at least 0, got {self.seed} and {self.member}.")
+        if not all(_is_whole(number) and number >= 0 for number in (self.seed, self.member)):
+            raise ArgumentError(
+                f"`seed` and `member` must be whole numbers of at least 0, got {self.seed!r} and {self.member!r}."
+            )
 
     def order(self, label: int, purpose: int = _MEMBER) -> np.random.Generator:
         """The generator of a class' order; that of all members is the same for any purpose but `_MEMBER`."""
@@ -343,9 +346,7 @@ def _capped(profile: Sequence[int], available: NDArray[np.int64], validation: in
 
 
 def _minority_count(majority: int, ratio: int) -> int:
-    if ratio < 1:
-        raise ArgumentError(f"`ratio` must be at least 1, got {ratio}.")
-    if majority // ratio < 1:
+    if majority // _positive("ratio", ratio) < 1:
         raise DatasetError(
             f"1:{ratio} of {majority} majority images leaves no minority image; use a ratio of at most {majority}."
         )
@@ -359,7 +360,7 @@ def _check_archive(archive: CifarArchive, name: str) -> None:
 
 def _check_classes(archive: CifarArchive, majority: tuple[int, ...], minority: int) -> None:
     named = (*majority, minority)
-    if not majority or not all(0 <= label < archive.classes for label in named):
+    if not majority or not all(_is_whole(label) and 0 <= label < archive.classes for label in named):
         raise ArgumentError(
             f"`majority` and `minority` must be classes 0 to {archive.classes - 1} of {archive.name}, got "
             f"{list(majority)} and {minority}."
@@ -371,9 +372,14 @@ def _check_classes(archive: CifarArchive, majority: tuple[int, ...], minority: i
 
 
 def _positive(argument: str, number: int) -> int:
-    if number < 1:
-        raise ArgumentError(f"`{argument}` must be at least 1, got {number}.")
+    if not _is_whole(number) or number < 1:
+        raise ArgumentError(f"`{argument}` must be a whole number of at least 1, got {number!r}.")
     return number
+
+
+def _is_whole(number: object) -> bool:
+    """Configurations and command lines can bring text, fractions and NaN where the types ask for an int."""
+    return isinstance(number, Integral)
 
 
 def _too_few(label: int, there: int, needed: int) -> DatasetError:

@@ -18,7 +18,7 @@ STEMS = {"cifar10": "cifar-10", "cifar100": "cifar-100"}
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("version", ["binary", "python2", "python3"])
-@pytest.mark.parametrize("packing", ["folder", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"])
+@pytest.mark.parametrize("packing", ["folder", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2"])
 def test_each_packaging_holds_the_same_images(
     tiny: SimpleNamespace, tmp_path: Path, name: str, version: str, packing: str
 ) -> None:
@@ -68,6 +68,27 @@ def test_the_binary_version_goes_before_the_python_one(tiny: SimpleNamespace, tm
     tiny.tar(tmp_path / "cifar-10-binary.tar", tiny.files("cifar10", "binary"))
     tiny.extract(tmp_path, dict.fromkeys(tiny.files("cifar10", "python2"), b"broken"))
     assert len(read_cifar(tmp_path, "cifar10").training) == 28
+
+
+@pytest.mark.parametrize("left", [{}, {"cifar-10-batches-bin/readme.html": b"CIFAR-10"}])
+def test_an_extracted_folder_without_images_is_passed_over(
+    tiny: SimpleNamespace, tmp_path: Path, left: dict[str, bytes]
+) -> None:
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    tiny.extract(tmp_path, left)
+    with pytest.raises(DatasetError, match="holds no archive of cifar10"):
+        read_cifar(tmp_path, "cifar10")
+    tiny.tar(tmp_path / "cifar-10-python.tar.gz", tiny.files("cifar10", "python2"))
+    assert len(read_cifar(tmp_path, "cifar10").training) == 28
+
+
+def test_an_extracted_folder_with_some_images_is_incomplete(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    files = tiny.files("cifar10", "binary")
+    tiny.tar(tmp_path / "cifar-10-binary.tar", files)
+    _drop(files, "cifar-10-batches-bin/")
+    tiny.extract(tmp_path, files)
+    with pytest.raises(DatasetError, match=r"lacks data_batch_3\.bin"):
+        read_cifar(tmp_path, "cifar10")
 
 
 def test_one_folder_serves_both_data_sets(tiny: SimpleNamespace, tmp_path: Path) -> None:
@@ -233,6 +254,18 @@ def test_a_broken_batch_is_refused(
     tiny.extract(tmp_path, {**tiny.files("cifar10", "python2"), "cifar-10-batches-py/data_batch_2": content})
     with pytest.raises(DatasetError, match=message):
         read_cifar(tmp_path, "cifar10")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_which_protocols_of_python_3_are_read(tiny: SimpleNamespace, tmp_path: Path, protocol: int) -> None:
+    files, (images, labels) = tiny.files("cifar10", "python3"), tiny.parts["cifar10"][1]
+    batch = {b"data": images.reshape(10, -1), b"labels": labels.tolist()}
+    tiny.extract(tmp_path, {**files, "cifar-10-batches-py/test_batch": pickle.dumps(batch, protocol)})
+    if protocol in {3, 4}:
+        assert np.array_equal(read_cifar(tmp_path, "cifar10").test.images, images)
+    else:
+        with pytest.raises(DatasetError, match="asks for"):
+            read_cifar(tmp_path, "cifar10")
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80\x02]q\x00.", b"\x80\x04\x95"])

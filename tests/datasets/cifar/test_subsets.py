@@ -280,11 +280,19 @@ def test_the_consistent_subset_has_one_imbalance_in_all_parts(
         ({"minority": 3}, ArgumentError, "different classes"),
         ({"minority": 10}, ArgumentError, "classes 0 to 9"),
         ({"majority": -1}, ArgumentError, "classes 0 to 9"),
-        ({"ratio": 0}, ArgumentError, "`ratio` must be at least 1"),
+        ({"minority": "5"}, ArgumentError, "classes 0 to 9"),
+        ({"minority": 0.5}, ArgumentError, "classes 0 to 9"),
+        ({"ratio": 0}, ArgumentError, "`ratio` must be a whole number of at least 1, got 0"),
+        ({"ratio": float("nan")}, ArgumentError, "`ratio` must be a whole number of at least 1, got nan"),
+        ({"ratio": "6"}, ArgumentError, "`ratio` must be a whole number of at least 1, got '6'"),
+        ({"ratio": 6.5}, ArgumentError, r"`ratio` must be a whole number of at least 1, got 6\.5"),
         ({"ratio": 37}, DatasetError, "1:37 of 36 majority images leaves no minority image"),
-        ({"validation_per_class": 0}, ArgumentError, "`validation_per_class` must be at least 1"),
+        ({"validation_per_class": 0}, ArgumentError, "`validation_per_class` must be a whole number of at least 1"),
+        ({"validation_per_class": 4.5}, ArgumentError, "`validation_per_class` must be a whole number of at least 1"),
         ({"validation_per_class": 40}, DatasetError, "class 3 has 40 images and this recipe needs 41"),
         ({"member": -1}, ArgumentError, "`seed` and `member`"),
+        ({"member": 0.5}, ArgumentError, "`seed` and `member`"),
+        ({"seed": "0"}, ArgumentError, "`seed` and `member`"),
         ({"seed": -1}, ArgumentError, "`seed` and `member`"),
     ],
 )
@@ -339,7 +347,7 @@ def test_a_long_tail_refuses_what_the_archive_does_not_hold(numbered: SimpleName
         long_tailed(ten, ratio=41, member=0, validation_per_class=4)
     with pytest.raises(DatasetError, match="class 0 has 40 images"):
         long_tailed(ten, ratio=10, member=0)  # 100 for validation
-    for ratio in (1, 0, float("nan")):
+    for ratio in (1, 0, float("nan"), "10"):
         with pytest.raises(ArgumentError, match="above 1"):
             long_tailed(ten, ratio=ratio, member=0, validation_per_class=4)
     with pytest.raises(ArgumentError, match="`critical` must be 1 or 2, got 3"):
@@ -350,7 +358,7 @@ def test_a_consistent_subset_refuses_sizes_it_cannot_serve(ten: CifarArchive) ->
     named = {"majority": 3, "minority": 5, "member": 0}
     with pytest.raises(ArgumentError, match="three numbers"):
         consistent_imbalance(ten, ratio=2, size=(10, 5), **named)
-    with pytest.raises(ArgumentError, match="`size` must be at least 1"):
+    with pytest.raises(ArgumentError, match="`size` must be a whole number of at least 1"):
         consistent_imbalance(ten, ratio=2, size=(10, 5, 0), **named)
     with pytest.raises(DatasetError, match="leaves no minority image"):
         consistent_imbalance(ten, ratio=6, size=(10, 5, 10), **named)
