@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from prostate_alm.benchmark.cells import constraint_share, figure, labels, summary
 from prostate_alm.benchmark.control import arms
-from prostate_alm.benchmark.experiments import figure, labels, summary
 from prostate_alm.benchmark.figures import Difference, interval_figure, roc_figure
-from prostate_alm.benchmark.rendering import p_text, write_text
+from prostate_alm.benchmark.rendering import chosen_text, p_text, share_text, write_text
 from prostate_alm.benchmark.studies import Outcome
 from prostate_alm.benchmark.table import Caption
 from prostate_alm.evaluation.bootstrap import FewPositivesWarning, fpr_at_tpr_difference
@@ -100,7 +100,9 @@ def write_control(outcomes: Mapping[str, Outcome], folder: Path, caption: Captio
 
 def arm_figures(outcome: Outcome) -> dict[str, Any]:
     """Choice and figures of an arm, in percent: members' mean and standard deviation, the ensemble's with interval."""
-    found: dict[str, Any] = {"chosen": dict(outcome.chosen), "members": len(outcome.runs)}
+    found: dict[str, Any] = {
+        "chosen": dict(outcome.chosen), "members": len(outcome.runs), "constraint_share": constraint_share(outcome)
+    }  # fmt: skip
     for metric in METRICS:
         values, ensemble = _of_members(outcome, metric), figure(metric, outcome)
         found[metric] = {
@@ -148,15 +150,19 @@ def _markdown(figures: Mapping[str, Any], comparisons: Sequence[Comparison], cap
         "In percent. Single members: mean ± standard deviation; ensemble: 95 % interval.",
         "",
     ]
-    lines += ["| arm | chosen on validation | " + " | ".join(f"{_title(m)}, member | ensemble" for m in METRICS) + " |"]
-    lines += ["|---|---|" + "---|---|" * len(METRICS)]
+    lines += [
+        "| arm | chosen on validation | constraint's share of the loss | "
+        + " | ".join(f"{_title(m)}, member | ensemble" for m in METRICS)
+        + " |"
+    ]
+    lines += ["|---|---|---|" + "---|---|" * len(METRICS)]
     for name, found in figures.items():
-        chosen = ", ".join(f"{key} {value:g}" for key, value in found["chosen"].items())
         cells = [
             f"{_spread(found[m])} | {found[m]['ensemble']:.1f} ({found[m]['low']:.1f}–{found[m]['high']:.1f})"
             for m in METRICS
         ]
-        lines += [f"| {name} | {chosen} | " + " | ".join(cells) + " |"]
+        choice = f"{chosen_text(found['chosen'])} | {share_text(found['constraint_share'])}"
+        lines += [f"| {name} | {choice} | " + " | ".join(cells) + " |"]
     for metric in METRICS:
         lines += ["", f"#### {_title(metric)}: differences", ""]
         lines += [

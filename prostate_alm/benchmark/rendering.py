@@ -7,13 +7,14 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from prostate_alm.benchmark.table import (
     Cell,
     CellKey,
+    Choice,
     Column,
     ResultTable,
     Row,
@@ -71,6 +72,9 @@ def to_markdown(table: ResultTable) -> str:
         if rows := _compared_rows(table, columns):
             lines += ["p-values against the baseline, Holm-adjusted in parentheses:", ""]
             lines += [*_markdown_p_values(table, rows, columns), ""]
+        if choices := [choice for choice in table.choices if choice.ratio == ratio]:
+            lines += ["Chosen on validation images, and the constraint's share of the training loss:", ""]
+            lines += [*_markdown_choices(choices), ""]
     lines += [f"{place}. {_markdown(note)}" for place, note in enumerate(marks.notes, start=1)]
     lines += ["", *(f"- {_markdown(note)}" for note in table.notes)]
     lines += ["", *(f"- {name.capitalize()}: {_markdown(text)}" for name, text in table.caption)]
@@ -141,6 +145,27 @@ def p_text(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
+def chosen_text(settings: Mapping[str, object]) -> str:
+    """Settings that a search chose.
+
+    >>> chosen_text({"mu": 1e-05, "learning_rate": 0.002})
+    'mu 1e-05, learning_rate 0.002'
+    """
+    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                     for name, value in settings.items()) or NO_NUMBER  # fmt: skip
+
+
+def share_text(percent: float | None) -> str:
+    """A share of the loss.
+
+    >>> share_text(0.423), share_text(27.94), share_text(None)
+    ('0.4 %', '28 %', '–')
+    """
+    if percent is None:
+        return NO_NUMBER
+    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write so that `path` holds either the old content or the whole new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -189,7 +214,10 @@ def _legend(table: ResultTable) -> str:
         sentences.append("Bold: the better of a baseline and its constrained rows.")
     sentences.append("Underlined: the best of the column.")
     if any(cell.p_value is not None or cell.paper_star is not None for cell in cells):
-        sentences.append("*: p ≤ 0.05 against the baseline; †: also after Holm's correction.")
+        tests = sum(cell.p_value is not None for cell in cells)
+        sentences.append(
+            f"*: p ≤ 0.05 against the baseline; †: also after Holm's correction over the {tests} tests of this table."
+        )
     if any(cell.paper is None for cell in cells):
         sentences.append(f"{NO_NUMBER}: not in the paper; {UNREADABLE}: unreadable in our copy of it.")
     return " ".join(sentences)
@@ -259,6 +287,11 @@ def _markdown_p_values(table: ResultTable, rows: list[Row], columns: list[Column
     return _markdown_grid(
         [_markdown(column.title) for column in columns], [_markdown(row.method) for row in rows], lines
     )
+
+
+def _markdown_choices(choices: Sequence[Choice]) -> list[str]:
+    lines = [[_markdown(chosen_text(one.settings)), share_text(one.share)] for one in choices]
+    return _markdown_grid(["chosen", "share"], [_markdown(one.method) for one in choices], lines)
 
 
 def _latex(text: str) -> str:

@@ -104,6 +104,22 @@ class Column(_Value):
     decimals: Annotated[int, Field(ge=0, le=6)] = 1
 
 
+class Choice(_Value):
+    """What the search chose for a row on validation images, and how much of its training the constraint was.
+
+    Attributes:
+        method: the row.
+        ratio: class ratio.
+        settings: what was chosen.
+        share: of the constraint in the training loss, in percent, mean over epochs and runs; None without it.
+    """
+
+    method: str
+    ratio: int | None
+    settings: dict[str, str | int | float | bool | None]
+    share: float | None = None
+
+
 class Caption(_Value):
     """How to make the table again. What is left out reads "not recorded"."""
 
@@ -125,6 +141,7 @@ class ResultTable(_Value):
     cells: tuple[tuple[Cell, ...], ...]
     caption: Caption = Caption()
     notes: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.console import Console
 
 from prostate_alm.benchmark.budgets import Budget, find_budget
+from prostate_alm.benchmark.cells import TESTS, choices, filled_cells, improvement_notes
 from prostate_alm.benchmark.control import RATIO, arms, control_protocol
 from prostate_alm.benchmark.control_report import write_control
 from prostate_alm.benchmark.execution import check_data
-from prostate_alm.benchmark.experiments import Experiment, filled_cells, find_experiment, improvement_notes
+from prostate_alm.benchmark.experiments import Experiment, find_experiment
 from prostate_alm.benchmark.figures import pair_figure
 from prostate_alm.benchmark.grid import Backend, Grid, RunStore, Step
 from prostate_alm.benchmark.local import LocalBackend
@@ -169,11 +170,12 @@ def _write_table(number: int, outcomes: Outcomes, folder: Path, caption: Caption
     layout = table_layout(number).part(
         ratios={ratio for ratio, _ in outcomes}, methods={method for _, method in outcomes}
     )
+    binary = find_experiment(number).binary
     table = layout.filled(filled_cells(layout, outcomes), caption=caption)
-    written = write_table(
-        table, folder
-    )  # before the notes: what took hours to find must not hang on a sentence below it
-    if find_experiment(number).binary and (notes := improvement_notes(table, outcomes)):
+    more = {"notes": (*table.notes, TESTS[binary]), "choices": tuple(choices(table, outcomes))}
+    table = table.model_copy(update=more)
+    written = write_table(table, folder)  # at once: what took hours must not hang on a sentence below it
+    if binary and (notes := improvement_notes(table, outcomes)):
         table = table.model_copy(update={"notes": (*table.notes, *notes)})
         written = write_table(table, folder)
     pair_figure(table, folder / "figure.png")

@@ -66,10 +66,11 @@ def test_the_report_has_a_line_for_each_arm_and_each_comparison(arm_factory, tmp
 def test_the_published_figures_follow_from_the_published_runs():
     records = [RunRecord.model_validate_json(path.read_bytes()) for path in (PUBLISHED / "runs").glob("*.json")]
     for record in records:
-        assert figures(record.test, (1,)) == pytest.approx(record.metrics)
+        critical = (int(record.test.labels.array().max()),)  # the smallest class of a long tail is the last
+        assert figures(record.test, critical) == pytest.approx(record.metrics)
         assert not record.commit.endswith("+changes")
     content = json.loads((PUBLISHED / "control.json").read_text())
-    plain = {"alm": False, "critical_per_batch": 0, "learning_rate": 1e-3, "ratio": 100}
+    plain = {"loss_name": "bce", "alm": False, "critical_per_batch": 0, "learning_rate": 1e-3, "ratio": 100}
     members = [
         record.metrics[FPR_98]
         for record in records

@@ -13,6 +13,7 @@ from prostate_alm.benchmark.table import (
     Caption,
     Cell,
     CellKey,
+    Choice,
     Column,
     ResultTable,
     Row,
@@ -78,6 +79,17 @@ def test_markdown_gives_p_values_notes_and_caption():
     assert text.count("Holm-adjusted in parentheses:") == 1  # 1:200 has none
     assert "\n1. loss is NaN\n2. Paper: Table 10 prints 78.3.\n3. 9 of 10 \\| runs_done\n" in text
     assert "- Command: prostate-alm benchmark 1 --budget smoke\n- Commit: 0123abc\n- Data: not recorded\n" in text
+
+
+def test_markdown_says_what_was_chosen_and_how_large_the_constraint_was():
+    chosen = Choice(method="ALM + BCE", ratio=100, settings={"mu": 1e-05, "learning_rate": 0.002}, share=0.38)
+    other = Choice(method="BCE", ratio=200, settings={}, share=None)
+    text = to_markdown(table_1().model_copy(update={"choices": (chosen, other)}))
+    parts = text.split("#### Class ratio 1:200")
+    assert markdown_rows(parts[0], "share of the training loss:")["ALM + BCE"] == [
+        "mu 1e-05, learning_rate 0.002", "0.4 %"
+    ]  # fmt: skip
+    assert markdown_rows(parts[1], "share of the training loss:")["BCE"] == ["–", "–"]
 
 
 @pytest.mark.parametrize("number", range(1, 17))

@@ -189,7 +189,9 @@ def test_the_reduced_budget_gives_every_method_the_same_number_of_trials_on_one_
     assert {trials(method) for method in binary} == {3}
     assert len({trials(method) for method in multiclass}) == 1
     assert REDUCED.search_members == (1, 1)
-    assert {len(arm.method.stages[-1]) for arm in arms()} == {3}
+    stages = {arm.method.name: arm.method.stages[-1] for arm in arms()}
+    assert stages.pop("ALM, class-aware, mu 1e-3") == [{"mu": 1e-3}]  # not searched, and says so
+    assert {len(stage) for stage in stages.values()} == {3}
 
 
 def test_the_smoke_budget_searches_nothing():
