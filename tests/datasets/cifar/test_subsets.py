@@ -347,7 +347,8 @@ def test_a_long_tail_refuses_what_the_archive_does_not_hold(numbered: SimpleName
         long_tailed(ten, ratio=41, member=0, validation_per_class=4)
     with pytest.raises(DatasetError, match="class 0 has 40 images"):
         long_tailed(ten, ratio=10, member=0)  # 100 for validation
-    for ratio in (1, 0, float("nan"), "10"):
+    wrong: list[Any] = [1, 0, float("nan"), "10"]
+    for ratio in wrong:
         with pytest.raises(ArgumentError, match="above 1"):
             long_tailed(ten, ratio=ratio, member=0, validation_per_class=4)
     with pytest.raises(ArgumentError, match="`critical` must be 1 or 2, got 3"):
