@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from prostate_alm.evaluation.cases import misses_allowed, scores_in_order
+from prostate_alm.evaluation.cases import scores_in_order
 from prostate_alm.evaluation.resampling import (
     FewPositivesWarning,
     PairedDifference,
@@ -13,7 +13,7 @@ from prostate_alm.evaluation.resampling import (
     rate_difference,
     rate_interval,
 )
-from prostate_alm.evaluation.roc import lowest_positive
+from prostate_alm.evaluation.roc import lowest_positive, misses_allowed
 
 __all__ = [
     "FewPositivesWarning",

@@ -20,23 +20,6 @@ def scores_in_order(scores: ArrayLike, labels: ArrayLike) -> tuple[Scores, Score
     return values[positive], values[~positive]
 
 
-def misses_allowed(tpr: float, positives: int) -> int:
-    """The most of `positives` that can be missed with a true-positive rate of at least `tpr`.
-
-    Counted, not multiplied: ``(1 - 0.9) * 50`` is below 5 in floating point.
-
-    Raises:
-        ArgumentError: `tpr` does not lie in [0, 1].
-
-    >>> misses_allowed(0.9, 50)
-    5
-    """
-    if not 0 <= tpr <= 1:
-        raise ArgumentError(f"`tpr` must lie in [0, 1], got {tpr}.")
-    reached = np.arange(positives + 1) / positives >= tpr
-    return positives - int(np.argmax(reached))
-
-
 def check_level(level: float) -> None:
     """Refuse a confidence level outside (0, 1).
 

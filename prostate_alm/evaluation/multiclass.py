@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prostate_alm.errors import ArgumentError
-from prostate_alm.evaluation.cases import misses_allowed
 from prostate_alm.evaluation.resampling import (
     PairedDifference,
     RateInterval,
@@ -26,7 +25,7 @@ from prostate_alm.evaluation.resampling import (
     rate_difference,
     rate_interval,
 )
-from prostate_alm.evaluation.roc import Scores, lowest_positive, split_scores
+from prostate_alm.evaluation.roc import Scores, lowest_positive, misses_allowed, split_scores
 
 Classes = NDArray[np.int64]
 

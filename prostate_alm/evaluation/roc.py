@@ -4,7 +4,6 @@ Everywhere a case is called positive when ``score >= threshold``, and thresholds
 positive). A tie between a positive and a negative at the threshold is therefore a true and a false positive.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,13 +130,26 @@ def fpr_at_tpr(scores: ArrayLike, labels: ArrayLike, tpr: float) -> float:
     >>> fpr_at_tpr([0.2, 0.7, 0.5, 0.1, 0.3], [1, 1, 0, 0, 0], 0.5)
     0.0
     """
+    positives, negatives = split_scores(scores, labels)
+    misses = misses_allowed(tpr, positives.size)
+    return 0.0 if misses == positives.size else _share_at_or_above(negatives, lowest_positive(positives, misses))
+
+
+def misses_allowed(tpr: float, positives: int) -> int:
+    """The most of `positives` that can be missed with a true-positive rate of at least `tpr`.
+
+    Counted, not multiplied: ``(1 - 0.9) * 50`` is below 5 in floating point.
+
+    Raises:
+        ArgumentError: `tpr` does not lie in [0, 1].
+
+    >>> misses_allowed(0.9, 50)
+    5
+    """
     if not 0 <= tpr <= 1:
         raise ArgumentError(f"`tpr` must lie in [0, 1], got {tpr}.")
-    positives, negatives = split_scores(scores, labels)
-    found = _found_for(tpr, positives.size)
-    if found == 0:
-        return 0.0
-    return _share_at_or_above(negatives, float(positives[positives.size - found]))
+    reached = np.arange(positives + 1) / positives >= tpr
+    return positives - int(np.argmax(reached))
 
 
 def lowest_positive(positives: Scores, k: int) -> float:
@@ -159,11 +171,3 @@ def _share_at_or_above(ascending: Scores, threshold: float) -> float:
 
 def _shares_at_or_above(ascending: Scores, thresholds: Scores) -> Scores:
     return (ascending.size - np.searchsorted(ascending, thresholds, side="left")) / ascending.size
-
-
-def _found_for(tpr: float, positives: int) -> int:
-    """Smallest count whose share of `positives` is >= `tpr`; the product alone can be one too high (0.55 * 20)."""
-    found = math.ceil(tpr * positives)
-    if found > 0 and (found - 1) / positives >= tpr:
-        return found - 1
-    return found + 1 if found / positives < tpr else found

@@ -19,8 +19,7 @@ from prostate_alm.evaluation.bootstrap import (
     fpr_at_tpr_difference,
     fpr_at_tpr_interval,
 )
-from prostate_alm.evaluation.cases import misses_allowed
-from prostate_alm.evaluation.roc import fpr_at_false_negatives, fpr_at_tpr
+from prostate_alm.evaluation.roc import fpr_at_false_negatives, fpr_at_tpr, misses_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore::prostate_alm.evaluation.bootstrap.FewPositivesWarning")
 
