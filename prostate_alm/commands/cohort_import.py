@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from prostate_alm.datasets.cohort_import import DATALIST, import_dicom_cohort
+from prostate_alm.datasets.import_wording import counted, ranges
 from prostate_alm.datasets.label_table import read_label_table
 from prostate_alm.datasets.study_keys import default_keys_file
 
@@ -38,11 +39,10 @@ def import_cohort(
     for reason, count in report.excluded_by_reason.items():
         console.print(f"  left out {count}: {reason.value}")
     if report.rows_without_study:
-        lines = ", ".join(str(line) for line in report.rows_without_study[:10])
-        more = ", ..." if len(report.rows_without_study) > 10 else ""
-        console.print(f"  {len(report.rows_without_study)} rows match no study: lines {lines}{more} of the label table")
+        rows, lines = counted(len(report.rows_without_study), "row"), ranges(report.rows_without_study)
+        console.print(f"  {rows} of the label table without a study: line {lines}")
     if report.studies_without_row:
-        console.print(f"  {report.studies_without_row} studies have no row")
+        console.print(f"  {counted(report.studies_without_row, 'study')} without a row")
     if left_out := read_label_table(labels).left_out:
         console.print(f"  columns left out, for they hold free text: {', '.join(left_out)}")
     for conflict in report.conflicts:
