@@ -117,11 +117,6 @@ class NearDuplicate(_Part):
     labels_differ: bool
     splits_differ: bool = Field(description="one is in training, the other in test")
 
-    @property
-    def leaks(self) -> bool:
-        """Whether two patients seem to be one, so that no split by patient keeps them apart."""
-        return not self.same_patient or self.splits_differ
-
 
 class ImportReport(BaseModel):
     """What became of every study and every row of the label table."""

@@ -39,20 +39,3 @@ def test_a_reason_stands_with_an_excluded_study_only(kept: bool) -> None:
     wrong = {**record(0).model_dump(), "kept": kept, "reason": Reason.T2_MISSING if kept else None}
     with pytest.raises(ValidationError, match="`reason`"):
         StudyRecord.model_validate(wrong)
-
-
-@pytest.mark.parametrize(
-    ("same_patient", "splits_differ", "leaks"),
-    [(True, False, False), (True, True, True), (False, False, True), (False, True, True)],
-)
-def test_a_pair_leaks_across_patients_and_across_splits(same_patient: bool, splits_differ: bool, leaks: bool) -> None:
-    pair = NearDuplicate(
-        first="a",
-        second="b",
-        kind=DuplicateKind.NEAR,
-        distance=0.1,
-        same_patient=same_patient,
-        labels_differ=False,
-        splits_differ=splits_differ,
-    )
-    assert pair.leaks is leaks
