@@ -4,9 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from prostate_alm.datasets.import_report import (
-    DuplicateKind,
     ImportReport,
-    NearDuplicate,
     StudyRecord,
     make_import_report,
 )
