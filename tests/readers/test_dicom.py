@@ -3,8 +3,11 @@
 import copy
 import logging
 import random
+import sys
 import warnings
 import zlib
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from pydicom.uid import (
@@ -232,3 +235,20 @@ def test_a_classic_image_with_many_frames_is_left_aside(build, write):
     many = build.t2(number=5)[:1]
     many[0].NumberOfFrames = 2
     assert read_study(write([*many, *build.study()])).series[0].number == 4
+
+
+def test_a_header_is_read_once_and_pixels_only_of_what_is_chosen(build, write):
+    folder = write([*build.study(), *build.t2(number=3, orientation=(0, 1, 0, 0, 0, -1))])
+    opened, active = Counter(), [True]
+
+    def count(event, arguments):
+        if active and event == "open" and str(arguments[0]).startswith(str(folder)):
+            opened[Path(str(arguments[0])).name] += 1
+
+    sys.addaudithook(count)  # for the life of the process, so it is put to sleep
+    read_study(folder)
+    active.clear()
+    assert len(opened) == 60
+    chosen = {name for name, times in opened.items() if times == 3}  # is it DICOM, its header, its pixels
+    assert chosen == {f"{number:04d}.dcm" for number in range(48)}
+    assert set(opened.values()) == {2, 3}
