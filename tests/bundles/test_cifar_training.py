@@ -16,6 +16,7 @@ from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
 from monai.data.meta_obj import set_track_meta
 
+from prostate_alm.datasets.cifar.subsets import DEFAULT_PAIRS
 from prostate_alm.networks.weights import load_weights
 from prostate_alm.training.bundles import plain_settings
 
@@ -129,6 +130,11 @@ def changed(name: str, value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     return value + 1 if isinstance(value, int) else value / 2
+
+
+def test_the_bundle_trains_the_first_pair_unless_it_is_told_otherwise() -> None:
+    settings = plain_settings(BUNDLES / "cifar10_binary")
+    assert (settings["majority"], settings["minority"]) == DEFAULT_PAIRS[0]
 
 
 @pytest.mark.parametrize("bundle", sorted(SMALL))
