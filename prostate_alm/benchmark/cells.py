@@ -282,7 +282,7 @@ def _rows_of(metric: str, truth: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.ones(truth.shape, dtype=bool)
     if metric == "accuracy@other":
         return truth < last - 1
-    return truth == last + 1 - int(metric.partition("=")[2])
+    return truth == last + 1 - _asked(metric)
 
 
 def _scored(outcome: Outcome) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
