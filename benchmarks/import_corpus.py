@@ -39,7 +39,7 @@ ACCEPTED, DESPITE, REFUSED, WRONG = "accepted", "right in spite of the fault", "
 OUTCOMES = (ACCEPTED, DESPITE, REFUSED, WRONG)
 VERSIONS = ("prostate-alm", "numpy", "scipy", "torch", "monai", "pydicom", "SimpleITK", "nibabel", "dcm2niix")
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-NO_DICOM = {Layout.NIFTI, Layout.MHA}
+NO_COMPARISON = {Layout.NIFTI, Layout.MHA, Layout.MIXED_TREE}  # no DICOM, or several studies
 
 
 @dataclass
@@ -84,9 +84,9 @@ def _judge_(result: Result, case: Case, *, compare: bool) -> None:
         result.outcome = REFUSED
     elif judgement.outcome is Outcome.ACCEPTED:
         result.outcome = DESPITE if result.fault else ACCEPTED
-        if compare and case.plan.layout not in NO_DICOM and case.path.is_dir():
+        if compare and case.plan.layout not in NO_COMPARISON and case.path.is_dir():
             compare_(result, case, read_case(case))
-    if not result.fault and result.outcome == REFUSED and case.plan.layout is not Layout.MIXED_TREE:
+    if not result.fault and result.outcome == REFUSED:
         result.outcome, result.problem = WRONG, f"refused without a fault: {result.reason}"
 
 

@@ -12,7 +12,7 @@ from prostate_alm.datasets.synthetic.layouts import Layout, geometric_means
 from prostate_alm.datasets.synthetic.tissue import fit_adc
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.preprocessing.prepare import Preprocessing
-from prostate_alm.readers import read_study
+from prostate_alm.readers import find_studies, read_study
 from prostate_alm.study import Role, Study, Volume
 
 _FIT_TOLERANCE = 0.05  # 1e-6 mm²/s, between two fits of the same images in single and double precision
@@ -46,6 +46,8 @@ class Judgement:
 
 def judge(case: Case) -> Judgement:
     """Read a case, hold the study against the quality gates, and compare it with what is right."""
+    if case.plan.layout is Layout.MIXED_TREE:
+        return _judge_tree(case)
     try:
         study = read_case(case)
     except StudyRefusedError as error:
@@ -56,6 +58,22 @@ def judge(case: Case) -> Judgement:
         return _refused(case, [one.reason for one in failed], f"gates failed: {figures}.")
     problem = difference(study, case) if case.studies else f"accepted; expected {_expected(case)}"
     return Judgement(Outcome.WRONG, None, problem) if problem else Judgement(Outcome.ACCEPTED)
+
+
+def _judge_tree(case: Case) -> Judgement:
+    """Several patients' files are refused as one study, and each study among them is found and read right."""
+    try:
+        read_case(case)
+    except StudyRefusedError as error:
+        if error.reason not in case.reasons:
+            return Judgement(Outcome.WRONG, error.reason, f"{error} Expected {_expected(case)}.")
+    else:
+        return Judgement(Outcome.WRONG, None, "read as one study, and it holds several")
+    found = [read_study(one) for one in find_studies(case.path, salt=case.plan.key)]
+    alike = np.array([[_difference(study, right, case) == "" for right in case.studies] for study in found])
+    if not (np.all(alike.sum(axis=0) == 1) and np.all(alike.sum(axis=1) == 1)):
+        return Judgement(Outcome.WRONG, None, f"{len(found)} studies found, and they are not the {len(case.studies)}")
+    return Judgement(Outcome.ACCEPTED)
 
 
 def _refused(case: Case, reasons: Sequence[Reason], message: str) -> Judgement:

@@ -40,7 +40,7 @@ def named(plan: CasePlan) -> str:
 def test_a_case_gives_the_right_study_or_a_refusal_for_the_right_reason(plan: CasePlan, tmp_path: Path) -> None:
     judgement = judge(write_case(plan, tmp_path))
     assert judgement.outcome is not Outcome.WRONG, judgement.problem
-    if plan.fault is None and plan.layout is not Layout.MIXED_TREE:
+    if plan.fault is None:
         assert judgement.outcome is Outcome.ACCEPTED
 
 
@@ -125,3 +125,12 @@ def test_the_judge_calls_a_refusal_for_another_reason_wrong_and_a_study_that_is_
     clean = write_case(CasePlan(6, 4, Layout.MULTI_B, "ge"), tmp_path)
     refused = Case(clean.plan, clean.path, (), clean.series, frozenset({Reason.T2_MISSING}))
     assert judge(refused).problem == "accepted; expected T2_MISSING"
+
+
+def test_of_a_mixed_tree_each_study_has_to_be_found(tmp_path: Path) -> None:
+    case = write_case(CasePlan(3, 4, Layout.MIXED_TREE, "ge"), tmp_path)
+    assert judge(case).outcome is Outcome.ACCEPTED
+    first, second, _ = case.studies
+    for studies in ((first, second), (first, first, second)):  # one too many in the tree, one that is not there
+        other = Case(case.plan, case.path, studies, case.series, case.reasons)
+        assert judge(other).outcome is Outcome.WRONG
