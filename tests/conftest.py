@@ -2,8 +2,9 @@
 
 import io
 import json
+import signal
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,14 @@ def make_study(seed: int, *, positive: bool = False) -> Study:
     dwi = {b: Volume(np.asarray(base * np.exp(-b * adc * 1e-6), np.float32), dwi_grid) for b in (50.0, 400.0, 800.0)}
     t2 = Volume(np.asarray(300 + 40 * rng.standard_normal(t2_grid.shape), np.float32), t2_grid)
     return Study(key=f"study{seed:03d}", t2=t2, dwi=dwi, adc=Volume(np.asarray(adc, np.float32), dwi_grid))
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT interrupt, here and in new processes: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

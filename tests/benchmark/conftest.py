@@ -1,7 +1,6 @@
 """Runs and records made by hand, and tiny ones that really train."""
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,14 +45,6 @@ def make_record(
         test=Scores.of(logits, labels, critical),
         metrics={"auc": 0.5},
     )
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Let SIGINT interrupt, here and in new processes: what a shell starts in the background ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
