@@ -154,18 +154,13 @@ def _import_rows(
     ]
     results = in_processes(partial(import_study, out), tasks, workers=workers, title="importing studies")
     rows = [_Row(row, keys[row.line], result) for row, result in zip(found, results, strict=True)]
-    rows += [_Row(row, keys[row.line], _AMBIGUOUS) for row in table.rows if row.line in resolution.ambiguous]
+    ambiguous = [row for row in table.rows if row.line in resolution.ambiguous]
+    rows += [_Row(row, keys[row.line], _ambiguous(resolution.ambiguous[row.line])) for row in ambiguous]
     return sorted(rows, key=lambda row: row.key.index)
 
 
-_AMBIGUOUS = ImportedStudy(
-    input="",
-    record={
-        "kept": False,
-        "reason": Reason.STUDY_AMBIGUOUS,
-        "message": "several studies match the row; name one by its StudyInstanceUID in the column `study`.",
-    },
-)
+def _ambiguous(message: str) -> ImportedStudy:
+    return ImportedStudy("", {"kept": False, "reason": Reason.STUDY_AMBIGUOUS, "message": message})
 
 
 def _write_outputs(out: Path, rows: Sequence[_Row], report: ImportReport) -> None:

@@ -1,6 +1,6 @@
 """Which input is a row's study: a folder or zip of its name, or else what the headers of a mixed tree say.
 
-Nothing is guessed: a row that several studies match has none.
+Nothing is guessed: a row that several studies match has none, nor has one whose study lies in several places.
 """
 
 import hashlib
@@ -17,8 +17,13 @@ from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.boundary import refusing
 from prostate_alm.readers.image_files import examine_image_files
 from prostate_alm.readers.mha import group_mha
-from prostate_alm.readers.studies import files_beside, find_studies_beside
+from prostate_alm.readers.studies import files_beside, find_studies_beside, studies_in
 from prostate_alm.study import Study
+
+_SEVERAL = "several studies match the row; name one by its StudyInstanceUID in the column `study`."
+_SCATTERED = (
+    "images of this study lie in several folders or zips; put the parts of one study into one, or remove the copies."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +79,13 @@ class Resolution:
 
     Attributes:
         sources: of each row that has one, by its line.
-        ambiguous: lines of rows that several studies match.
+        ambiguous: lines of rows that have no one study, each with the reason in a sentence.
         missing: lines of rows that nothing matches.
         studies_without_row: how many inputs no row matches.
     """
 
     sources: Mapping[int, StudySource]
-    ambiguous: tuple[int, ...]
+    ambiguous: Mapping[int, str]
     missing: tuple[int, ...]
     studies_without_row: int
 
@@ -105,7 +110,7 @@ def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
         raise CohortError(f"the files that no row names can't be searched for studies: {error.args[0]}") from None
     sources = {line: StudySource(root, path) for line, path in named.items()}
     taken: dict[int, FoundStudy | tuple[SourceFile, ...]] = {}
-    ambiguous: list[int] = []
+    ambiguous: dict[int, str] = {}
     for row in rows:
         if row.line in named:
             continue
@@ -114,17 +119,33 @@ def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
         if len(matches) == 1:
             taken[row.line] = matches[0]
         elif matches:
-            ambiguous.append(row.line)
+            ambiguous[row.line] = _SEVERAL
     _check_once(taken)
     missing = [row.line for row in rows if row.line not in (*named, *taken, *ambiguous)]
     found = len(dicom) + sum(len(groups) for groups in mha.values())
     others = _folders_of_nothing(root, claimed, dicom, mha)
+    sources |= {line: StudySource(root, one) for line, one in taken.items()}
+    scattered = _scattered(named, taken, dicom)
     return Resolution(
-        {**sources, **{line: StudySource(root, one) for line, one in taken.items()}},
-        tuple(ambiguous),
+        {line: source for line, source in sources.items() if line not in scattered},
+        ambiguous | dict.fromkeys(sorted(scattered), _SCATTERED),
         tuple(missing),
         found - len(taken) + others,
     )
+
+
+def _scattered(
+    named: Mapping[int, Path], taken: Mapping[int, FoundStudy | tuple[SourceFile, ...]], dicom: Sequence[FoundStudy]
+) -> frozenset[int]:
+    """Lines of rows whose study lies in several of the inputs: each of these may be half of it, or all are copies."""
+    holders: defaultdict[str, list[int | None]] = defaultdict(list)
+    for line, path in named.items():
+        for study in studies_in(path):
+            holders[study].append(line)
+    lines = {id(one): line for line, one in taken.items()}
+    for one in dicom:
+        holders[one.study].append(lines.get(id(one)))
+    return frozenset(line for held in holders.values() if len(held) > 1 for line in held if line is not None)
 
 
 def _named(root: Path, row: LabelRow) -> Path | None:

@@ -9,7 +9,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -168,3 +168,22 @@ def _extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: P
     with archive.open(member) as source, target.open("wb") as copy:
         shutil.copyfileobj(source, copy, 1 << 20)
     return SourceFile(member.filename, target)
+
+
+def one_by_one(path: Path, limits: Limits) -> Generator[SourceFile, None, None]:
+    """The files of a zip, each unpacked when it is asked for and gone when the next is.
+
+    Raises:
+        StudyRefusedError: a hostile zip, or a file larger than `limits`.
+        zipfile.BadZipFile: it is none.
+    """
+    with tempfile.TemporaryDirectory(prefix="prostate-alm-") as folder, path.open("rb") as file:
+        _check_directory(file, limits)
+        with zipfile.ZipFile(path) as archive:
+            for member in sorted(archive.infolist(), key=lambda member: member.filename):
+                if not member.is_dir():
+                    _check_member(member)
+                    _check_limits(1, member.file_size, limits)
+                    unpacked = _extract_member(archive, member, Path(folder) / "member")
+                    yield unpacked
+                    unpacked.path.unlink()

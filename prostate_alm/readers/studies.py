@@ -4,14 +4,14 @@ import hashlib
 import os
 import zipfile
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from prostate_alm.errors import Reason, StudyRefusedError
-from prostate_alm.readers.archive import Limits, SourceFile, open_input
+from prostate_alm.readers.archive import Limits, SourceFile, one_by_one, open_input
 from prostate_alm.readers.boundary import refusing
 from prostate_alm.readers.dicom import Scan, read_files, scan_of
 from prostate_alm.readers.instance import Instance
@@ -48,6 +48,11 @@ class FoundStudy:
     def is_called(self, name: str) -> bool:
         """Whether `name` is its StudyInstanceUID, an AccessionNumber or a PatientID of its images."""
         return pseudonym(name) in self._names
+
+    @property
+    def study(self) -> str:
+        """As `studies_in` calls it; another UID could be tried against it, so keep it out of outputs."""
+        return self._study
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -115,6 +120,34 @@ def find_studies_beside(root: Path, claimed: Collection[Path], *, salt: str) -> 
     """
     with refusing():
         return _in_files(files_beside(root, claimed), _TREE, salt)
+
+
+def studies_in(path: Path) -> frozenset[str]:
+    """The studies in a folder or zip, by the first image of each of its folders, and the first of a zip.
+
+    So a cohort is looked through for studies in several places at the cost of a few headers a study. An input that
+    can't be read has none here: reading it says why.
+    """
+    try:
+        with refusing():
+            if not path.is_dir():
+                with closing(one_by_one(path, Limits())) as members:
+                    return frozenset({_first_study(members)}) - {""}
+            folders: defaultdict[PurePosixPath, list[SourceFile]] = defaultdict(list)
+            for file in files_beside(path, ()):
+                folders[PurePosixPath(file.name).parent].append(file)
+            return frozenset(_first_study(files) for files in folders.values()) - {""}
+    except StudyRefusedError:
+        return frozenset()
+
+
+def _first_study(files: Iterable[SourceFile]) -> str:
+    """The study of the first image that can be read; empty where none is DICOM."""
+    for file in files:
+        for _, images in read_files([file]):
+            if isinstance(images, list) and images:
+                return images[0].study
+    return ""
 
 
 def files_beside(root: Path, claimed: Collection[Path]) -> list[SourceFile]:

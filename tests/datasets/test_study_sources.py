@@ -72,22 +72,23 @@ def test_uid_accession_number_patient_id_name_and_mha_lead_to_their_study(tree: 
         ["B7"],
         [f"10001_1000001_{suffix}.mha" for suffix in ("adc", "hbv", "t2w")],
     ]
-    assert (found.ambiguous, found.missing, found.studies_without_row) == ((), (), 1)
+    assert (found.ambiguous, found.missing, found.studies_without_row) == ({}, (), 1)
 
 
 def test_a_patient_with_two_studies_is_no_study(tree: Path) -> None:
     found = resolve(tree, "4711", "1.2.3.9")
-    assert (found.sources, found.ambiguous, found.missing) == ({}, (2,), (3,))
+    assert (found.sources, list(found.ambiguous), found.missing) == ({}, [2], (3,))
+    assert "StudyInstanceUID" in found.ambiguous[2]
     assert found.studies_without_row == 6
 
 
 def test_a_cell_that_is_the_id_of_one_and_the_accession_number_of_another_is_ambiguous(tree: Path) -> None:
     write_image(tree / "dump" / "5", study="1.2.3.5", patient="4715", accession="4712")
-    assert resolve(tree, "4712").ambiguous == (2,)
+    assert list(resolve(tree, "4712").ambiguous) == [2]
 
 
 def test_names_come_before_headers_and_named_folders_are_not_searched(tree: Path) -> None:
-    shutil.copytree(tree / "dump" / "deep", tree / "1.2.3.3")
+    (tree / "dump" / "deep").rename(tree / "1.2.3.3")
     found = resolve(tree, "1.2.3.3")
     assert files_of(found.sources[2]) == ["1.2.3.3"]
     assert resolve(tree, "dump", "A200").missing == (3,)
@@ -100,6 +101,24 @@ def test_the_files_of_one_study_in_two_places_are_not_half_a_study(tree: Path) -
     source = resolve(tree, "1.2.3.3").sources[2]
     assert isinstance(source.input, FoundStudy)
     assert source.input.refusal is not None
+
+
+def test_a_study_in_two_named_inputs_is_in_none(tree: Path) -> None:
+    write_image(tree / "T2" / "series" / "7", study="1.2.3.7", patient="4717")
+    write_image(tree / "part" / "8", study="1.2.3.7", patient="4717")
+    (tree / "part" / "LIESMICH").write_text("not an image")
+    shutil.make_archive(str(tree / "DWI"), "zip", tree / "part")
+    shutil.rmtree(tree / "part")
+    found = resolve(tree, "T2", "DWI", "site/B7")
+    assert (list(found.sources), list(found.ambiguous)) == ([4], [2, 3])
+    assert "several folders or zips" in found.ambiguous[2]
+
+
+def test_a_study_in_a_named_folder_and_beside_it_is_in_neither(tree: Path) -> None:
+    write_image(tree / "site" / "B7" / "other" / "9", study="1.2.3.1", patient="4711")
+    found = resolve(tree, "site/B7", "A100", "A200")
+    assert (list(found.sources), list(found.ambiguous)) == ([4], [2, 3])
+    assert list(resolve(tree, "site/B7", "A200").ambiguous) == [2]
 
 
 @pytest.mark.parametrize("cells", [("A100", "1.2.3.1"), ("site", "site/B7"), ("10000_1000000", "1000000")])
