@@ -106,8 +106,8 @@ def studies_in_part(out: Path) -> int:
 
 def _is_whole(folder: Path) -> bool:
     facts = folder / "import.json"
-    names = sorted(path.name for path in folder.iterdir())
-    return facts.is_file() and json.loads(facts.read_text(encoding="utf-8"))["files"] == names
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path != facts}
+    return facts.is_file() and json.loads(facts.read_text(encoding="utf-8"))["files"] == sizes
 
 
 def main() -> None:

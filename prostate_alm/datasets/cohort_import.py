@@ -6,7 +6,7 @@ read, or is no good study, is left out and listed with its reason.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +29,8 @@ from prostate_alm.datasets.import_report import (
 from prostate_alm.datasets.label_table import LabelRow, LabelTable, read_label_table
 from prostate_alm.datasets.near_duplicates import Descriptor, Pair, find
 from prostate_alm.datasets.parallel import in_processes
-from prostate_alm.datasets.study_folders import KEPT, discard_others, keys_in, locked
-from prostate_alm.datasets.study_import import ImportedStudy, StudyTask, import_study
+from prostate_alm.datasets.study_folders import EXCLUDED, KEPT, discard, discard_others, keys_in, locked
+from prostate_alm.datasets.study_import import ImportedStudy, StudyTask, finished_study, import_study
 from prostate_alm.datasets.study_keys import StudyKey, assign_keys, default_keys_file, read_keys
 from prostate_alm.datasets.study_sources import Resolution, resolve_sources
 from prostate_alm.errors import ArgumentError, CohortError, Reason
@@ -42,11 +42,12 @@ NAME = "imported"  # of the datalist: the folder's own name could tell whose it 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row with its key and what became of its study."""
+    """A row with its key and what became of its study, in an earlier import where its files are gone."""
 
     label: LabelRow
     key: StudyKey
     imported: ImportedStudy
+    source_gone: bool = False
 
     @property
     def record(self) -> StudyRecord:
@@ -70,11 +71,19 @@ class _Row:
 
 
 def import_dicom_cohort(
-    dicom: Path, labels: Path, out: Path, *, workers: int = 1, keys: Path | None = None, strict: bool = False
+    dicom: Path,
+    labels: Path,
+    out: Path,
+    *,
+    workers: int = 1,
+    keys: Path | None = None,
+    strict: bool = False,
+    prune: bool = False,
 ) -> ImportReport:
     """Read every study that a row of the label table names and write the cohort below `out`.
 
-    A study that was imported before, from the same files with the same choice of series, is not touched.
+    A study that was imported before, from the same files with the same choice of series, is not touched. One that was
+    kept before and whose files are gone stays in the cohort.
 
     Args:
         dicom: folder of the studies; see `resolve_sources` for how rows find them.
@@ -83,6 +92,7 @@ def import_dicom_cohort(
         workers: processes; each holds one study in memory.
         keys: the private keys file; None takes `OUT.keys.csv` beside `out`.
         strict: exclude also what is merely poor: motion, metal, a small field of view, contrast given.
+        prune: remove the folders of finished studies that no row names any more; else they are only left out.
 
     Returns:
         What was written to `import_report.json`.
@@ -107,7 +117,9 @@ def import_dicom_cohort(
             )
         keyed = dict(zip([row.line for row in table.rows], assign_keys(keys_file, table.rows), strict=True))
         rows = _import_rows(out, table, resolution, keyed, workers=workers, strict=strict)
-        report = _report(rows, table, resolution, keyed)
+        _discard_old(out, rows, {one.study_key for one in keyed.values()} if prune else None)
+        abandoned = keys_in(out) - {one.study_key for one in keyed.values()}
+        report = _report(rows, table, resolution, keyed, folders_without_row=len(abandoned))
         _write_outputs(out, rows, report)
     if not report.kept:
         raise CohortError(f"none of {report.found} studies could be kept; import_report.html says why.")
@@ -156,6 +168,10 @@ def _import_rows(
     rows = [_Row(row, keys[row.line], result) for row, result in zip(found, results, strict=True)]
     ambiguous = [row for row in table.rows if row.line in resolution.ambiguous]
     rows += [_Row(row, keys[row.line], _ambiguous(resolution.ambiguous[row.line])) for row in ambiguous]
+    for row in table.rows:
+        if row.line in resolution.missing:
+            before = finished_study(out / KEPT / keys[row.line].study_key)
+            rows += [_Row(row, keys[row.line], before, source_gone=True)] if before is not None else []
     return sorted(rows, key=lambda row: row.key.index)
 
 
@@ -163,11 +179,18 @@ def _ambiguous(message: str) -> ImportedStudy:
     return ImportedStudy("", {"kept": False, "reason": Reason.STUDY_AMBIGUOUS, "message": message})
 
 
+def _discard_old(out: Path, rows: Sequence[_Row], prune_to: Collection[str] | None) -> None:
+    """Remove what a study was before, kept or excluded, and on demand the studies of other keys than `prune_to`."""
+    for row in rows:
+        if row.imported.input:
+            discard(out / (EXCLUDED if row.imported.kept else KEPT) / row.key.study_key)
+    if prune_to is not None:
+        discard_others(out, prune_to)
+
+
 def _write_outputs(out: Path, rows: Sequence[_Row], report: ImportReport) -> None:
-    """The folders of kept and excluded studies alone, the datalist and the report; what is unchanged stays."""
+    """The datalist and the report; what is unchanged stays."""
     kept = [row for row in rows if row.imported.kept]
-    excluded = {row.key.study_key for row in rows if row.imported.input and not row.imported.kept}
-    discard_others(out, {row.key.study_key for row in kept}, excluded)
     datalist = out / DATALIST
     if kept:
         sides = {side: [row.entry for row in kept if row.label.split == side] for side in ("training", "test")}
@@ -180,13 +203,20 @@ def _write_outputs(out: Path, rows: Sequence[_Row], report: ImportReport) -> Non
 
 
 def _report(
-    rows: Sequence[_Row], table: LabelTable, resolution: Resolution, keys: Mapping[int, StudyKey]
+    rows: Sequence[_Row],
+    table: LabelTable,
+    resolution: Resolution,
+    keys: Mapping[int, StudyKey],
+    *,
+    folders_without_row: int,
 ) -> ImportReport:
+    gone = [row for row in rows if row.source_gone]
     return make_import_report(
         [row.record for row in rows],
-        rows_without_study=list(resolution.missing),
+        rows_without_study=sorted(set(resolution.missing) - {row.label.line for row in gone}),
         studies_without_row=resolution.studies_without_row,
-        conflicts=_conflicts(table.rows, keys),
+        folders_without_row=folders_without_row,
+        conflicts=[*_conflicts(table.rows, keys), *(_source_gone(row) for row in gone)],
         near_duplicates=_near_duplicates([row for row in rows if row.imported.kept]),
     )
 
@@ -217,6 +247,15 @@ def _conflicts(rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> list[L
         of_patient[row.patient].append(row)
     repeated = [theirs for theirs in of_patient.values() if len(theirs) > 1]
     return [_conflict(theirs, keys) for theirs in sorted(repeated, key=lambda one: len({row.label for row in one}) < 2)]
+
+
+def _source_gone(row: _Row) -> LabelConflict:
+    return LabelConflict(
+        kind=ConflictKind.SOURCE_GONE,
+        keys=[row.key.study_key],
+        lines=[row.label.line],
+        message=f"study {row.key.study_key} stays as it was imported before, for its files are gone.",
+    )
 
 
 def _conflict(rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> LabelConflict:

@@ -54,6 +54,12 @@ def notices(report: ImportReport) -> list[Notice]:
     return sorted(everything, key=lambda notice: ("error", "warning", "note").index(notice.level))
 
 
+def counted_levels(report: ImportReport) -> str:
+    """How many errors and warnings there are, as in ``1 error, 2 warnings``; empty where there is none."""
+    counts = Counter(notice.level for notice in notices(report))
+    return ", ".join(counted(counts[level], level) for level in ("error", "warning") if counts[level])
+
+
 def _duplicates(report: ImportReport) -> Iterator[Notice]:
     pairs = report.near_duplicates
     across = [pair for pair in pairs if pair.splits_differ]
@@ -91,6 +97,7 @@ def _conflicts(report: ImportReport) -> Iterator[Notice]:
     titles: dict[ConflictKind, tuple[Level, str]] = {
         ConflictKind.LABELS_DIFFER: ("error", "with labels that contradict each other"),
         ConflictKind.STUDY_NAMED_TWICE: ("error", "of rows that name one study"),
+        ConflictKind.SOURCE_GONE: ("warning", "of a study kept from an earlier import, whose files are gone now"),
         ConflictKind.PATIENT_REPEATED: ("note", "of a patient with several studies"),
     }
     for kind, (level, title) in titles.items():
@@ -118,6 +125,9 @@ def _unmatched(report: ImportReport) -> Iterator[Notice]:
     if strays:
         text = "Not imported and without a key: their names stand only in the folder they came from."
         yield Notice("warning", f"{counted(strays, 'study')} without a row in the label table", text)
+    if left := report.folders_without_row:
+        text = "They were imported before, are not in the datalist, and stay on the disk; `--prune` removes them."
+        yield Notice("warning", f"{counted(left, 'finished study')} that no row names any more", text)
 
 
 def _excluded(report: ImportReport) -> Iterator[Notice]:

@@ -26,6 +26,7 @@ class ConflictKind(StrEnum):
     LABELS_DIFFER = "labels_differ"
     PATIENT_REPEATED = "patient_repeated"
     STUDY_NAMED_TWICE = "study_named_twice"
+    SOURCE_GONE = "source_gone"
 
 
 class DuplicateKind(StrEnum):
@@ -127,11 +128,12 @@ class ImportReport(BaseModel):
     package_version: str
     rules_version: str = Field(description="of the rules that chose the series")
     rules_sha256: str
-    found: int = Field(ge=0, description="studies that have both a row and an input")
+    found: int = Field(ge=0, description="studies that have a row and an input, or had one before")
     kept: int = Field(ge=0)
     excluded_by_reason: dict[Reason, int]
     rows_without_study: list[int] = Field(default=[], description="lines of the label table that no input matches")
     studies_without_row: int = Field(default=0, ge=0, description="inputs that no row names; they have no key")
+    folders_without_row: int = Field(default=0, ge=0, description="finished studies in the cohort that no row names")
     conflicts: list[LabelConflict] = []
     near_duplicates: list[NearDuplicate] = []
     studies: list[StudyRecord]

@@ -1,6 +1,7 @@
 """The folders of a cohort that an import writes: each study appears whole, and one import works there at a time."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -54,9 +55,24 @@ def begin(folder: Path) -> Path:
 
 
 def finish(folder: Path) -> None:
-    """Put the content that `begin` let make in place of the old one, if there is any."""
+    """Put the content that `begin` let make in place of the old one, if there is any.
+
+    It is on the disk before it gets its name, so that a power cut leaves no folder that only looks whole.
+    """
+    temporary = folder.with_name(f".{folder.name}{_PARTIAL}")
+    for path in (*temporary.iterdir(), temporary):
+        _sync(path)
     discard(folder)
-    folder.with_name(f".{folder.name}{_PARTIAL}").replace(folder)
+    temporary.replace(folder)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def discard(folder: Path) -> None:
@@ -67,12 +83,11 @@ def discard(folder: Path) -> None:
         shutil.rmtree(old)
 
 
-def discard_others(out: Path, kept: Collection[str], excluded: Collection[str]) -> None:
-    """Remove the folders of studies that are not, or no longer, kept or excluded."""
-    for name, keys in ((KEPT, kept), (EXCLUDED, excluded)):
-        for folder in sorted((out / name).iterdir()):
-            if folder.name not in keys:
-                discard(folder)
+def discard_others(out: Path, keys: Collection[str]) -> None:
+    """Remove the folders of all studies but those of `keys`."""
+    for key in sorted(keys_in(out) - set(keys)):
+        for name in (KEPT, EXCLUDED):
+            discard(out / name / key)
 
 
 def keys_in(out: Path) -> set[str]:

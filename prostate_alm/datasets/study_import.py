@@ -30,7 +30,7 @@ from prostate_alm.readers.rules import rules_sha256
 from prostate_alm.study import QualityFinding, Series, Study
 
 FACTS, MONTAGE = "import.json", "montage.png"
-FORMAT = 3  # of import.json and of what lies beside it: raised when a study must be imported again
+FORMAT = 4  # of import.json and of what lies beside it: raised when a study must be imported again
 
 NOTED = frozenset(
     {
@@ -116,15 +116,23 @@ def _input_state(task: StudyTask) -> str:
 
 
 def _already_there(out: Path, key: str, state: str) -> ImportedStudy | None:
-    for name in (KEPT, EXCLUDED):
-        folder = out / name / key
-        if not (folder / FACTS).is_file():
-            continue
+    finished = (finished_study(out / name / key) for name in (KEPT, EXCLUDED))
+    return next((one for one in finished if one is not None and one.input == state), None)
+
+
+def finished_study(folder: Path) -> ImportedStudy | None:
+    """What an earlier import left in a study's folder.
+
+    Returns:
+        None where there is nothing, a file is missing or of another size, or `import.json` can't be understood.
+    """
+    try:
         noted = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        files = noted.pop("files", None)
-        if noted.get("input") == state and files == _names_in(folder):
-            return ImportedStudy(**noted)
-    return None
+        form, files = noted.pop("format"), noted.pop("files")
+        imported = ImportedStudy(**noted)
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return imported if form == FORMAT and files == _sizes_in(folder) else None
 
 
 def _import(out: Path, task: StudyTask, state: str) -> ImportedStudy:
@@ -232,8 +240,8 @@ def _write(out: Path, key: str, state: str, record: dict[str, Any], study: Study
         record["montage"] = f"{place}/{key}/{MONTAGE}"
         entry = {**_entry(study, record), **write_nifti_study(study, temporary)} if record["kept"] else {}
         imported = ImportedStudy(state, record, entry, descriptor(study).to_text())
-    files = sorted([*_names_in(temporary), FACTS])
-    write_json(temporary / FACTS, {**dataclasses.asdict(imported), "files": files})
+    noted = {**dataclasses.asdict(imported), "format": FORMAT, "files": _sizes_in(temporary)}
+    write_json(temporary / FACTS, noted)
     finish(folder)
     discard(out / elsewhere / key)
     return imported
@@ -246,5 +254,6 @@ def _entry(study: Study, record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value not in ("", None, [])}
 
 
-def _names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+def _sizes_in(folder: Path) -> dict[str, int]:
+    """Bytes of each file beside `import.json`."""
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != FACTS}

@@ -157,15 +157,40 @@ def test_rows_may_be_reordered_added_and_removed(again: tuple[Path, Path]) -> No
     (source / "labels.csv").write_text("\n".join([head, "new,New,0,training,,south", *rows[2::-1]]) + "\n")
     report = rerun(source, out)
     assert [study.index for study in report.studies] == [0, 1, 2, 5]
+    assert report.folders_without_row == 1
     assert {name: keys_of(out)[name] for name in keys} == keys
     after = times_in(out)
     assert {name: time for name, time in after.items() if name.startswith("studies/")} == {
         name: time for name, time in before.items() if name.startswith("studies/")
     }
-    assert not (out / "excluded" / keys["no_t2"].study_key).exists()
     (source / "labels.csv").write_text("\n".join([head, *rows[:1]]) + "\n")
-    rerun(source, out)
+    assert rerun(source, out).folders_without_row == 4
+    assert len(read_datalist(out / "datalist.json").training) == 1
+    assert import_dicom_cohort(source / "dicom", source / "labels.csv", out, prune=True).folders_without_row == 0
     assert names_in(out / "studies") == [keys["Doe_0"].study_key]
+    assert names_in(out / "excluded") == []
+
+
+def test_a_finished_study_stays_when_its_files_are_gone(again: tuple[Path, Path]) -> None:
+    """A disk that is not mounted must not cost a study that took an hour to label."""
+    source, out = again
+    shutil.rmtree(source / "dicom" / "Doe_0")
+    before, entries = times_in(out), read_datalist(out / "datalist.json").training
+    report = rerun(source, out)
+    assert read_datalist(out / "datalist.json").training == entries
+    assert {name: before[name] for name in before if name.startswith("studies/")}.items() <= times_in(out).items()
+    assert (report.kept, report.rows_without_study) == (3, [6])
+    assert (ConflictKind.SOURCE_GONE, [2]) in [(one.kind, one.lines) for one in report.conflicts]
+
+
+@pytest.mark.parametrize("name", ["t2.nii.gz", "import.json"])
+def test_a_finished_study_that_was_damaged_is_imported_again(again: tuple[Path, Path], name: str) -> None:
+    source, out = again
+    path = out / "studies" / keys_of(out)["Doe_0"].study_key / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-2])
+    assert rerun(source, out).kept == 3
+    assert path.read_bytes() == content
 
 
 def test_only_what_changed_is_imported_again(again: tuple[Path, Path]) -> None:
