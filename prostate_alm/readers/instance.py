@@ -31,7 +31,7 @@ _KEYWORDS = [
     *("AcquisitionDate", "AcquisitionTime", "SeriesDate", "SeriesTime", "AcquisitionDateTime", "NumberOfFrames"),
     *("ContrastBolusAgent", "DiffusionDirectionality", "EchoPulseSequence", "EchoPlanarPulseSequence"),
     *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"),
-    "SpacingBetweenSlices",
+    *("SpacingBetweenSlices", "InversionTime", "InversionRecovery", "ScanOptions"),
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept"),
 ]
@@ -84,6 +84,8 @@ class Instance:
         spacing_between_slices: mm, as the scanner states; None when absent.
         isotropic: whether the header calls it a trace image (DiffusionDirectionality).
         contrast_agent: whether the header names one.
+        inversion_time: ms; None when absent.
+        scan_options: of the series, upper case: fat saturation and the like.
         encoding, pixels: how and where the stored values lie; `pixels` is None for what is no image.
         vendor, model: of the scanner, without words of the patient.
         patient_words: hashes of the words in the patient's tags.
@@ -128,6 +130,8 @@ class Instance:
     frame: int = 0
     accession: str = ""
     patient_words: frozenset[str] = frozenset()
+    inversion_time: float | None = None
+    scan_options: tuple[str, ...] = ()
 
     @property
     def shown_description(self) -> str:
@@ -189,6 +193,8 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
         field_strength=_number(values, "MagneticFieldStrength"),
         frame=frame,
         patient_words=words,
+        inversion_time=_number(values, "InversionTime"),
+        scan_options=tuple(part.upper() for part in _parts(values, "ScanOptions")),
     )
 
 
@@ -271,12 +277,14 @@ def _spacing(values: Values) -> tuple[float, float] | None:
 
 
 def _sequences(values: Values) -> tuple[str, ...]:
-    """ScanningSequence, with EP where only other elements tell that it is echo-planar (enhanced, Philips)."""
+    """ScanningSequence, with EP and IR where only other elements tell of them (enhanced, Philips)."""
     sequences = [part.upper() for part in _parts(values, "ScanningSequence")]
     factor = values.get(_PHILIPS_EPI_FACTOR)
     planar = isinstance(factor, (int, float)) and factor > 1
     if planar or _text(values, "EchoPlanarPulseSequence").upper() == "YES":
         sequences.append("EP")
+    if _text(values, "InversionRecovery").upper() == "YES":
+        sequences.append("IR")
     return tuple(sequences)
 
 

@@ -27,6 +27,8 @@ _ATTRIBUTES = (
     ("MRImageFrameTypeSequence", "FrameType", "ImageType"),
     ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"),
     ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
+    ("MRModifierSequence", "InversionRecovery", "InversionRecovery"),
+    ("MRModifierSequence", "SpectrallySelectedSuppression", "ScanOptions"),
     ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue"),
     ("MRDiffusionSequence", "DiffusionDirectionality", "DiffusionDirectionality"),
     ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionDateTime"),

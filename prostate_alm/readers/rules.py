@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache
 
-RULES_VERSION = "3"  # raised with every change of what is chosen; the hash changes by itself
+RULES_VERSION = "4"  # raised with every change of what is chosen; the hash changes by itself
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,12 @@ class RoleRules:
     calculated_sequence: str = r"ep_b\d+_\d+"
     diffusion_types: tuple[str, ...] = ("DIFFUSION", "TRACEW")
     diffusion_description: str = r"DWI|DIFF"  # of an echo-planar series
-    not_t2_description: str = r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN(?!DIST)|TWIST|VIBE|STIR|FLAIR)"
+    not_t2_description: str = (
+        r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN(?!DIST)|TWIST|VIBE|STIR|TIRM|FLAIR|MAP(S|PING)?(?![A-Z]))"
+    )
+    map_type: str = r"(?<![A-Z])MAP(?![A-Z])"  # in a part of ImageType: T2 MAP
+    fat_options: str = r"^S?FS|^FAT|^WE$|SPA?IR"  # an item of ScanOptions
+    fat_description: str = r"(?<![A-Z])(FS|FAT[ _-]?SAT|SPA?IR|M?DIXON|WATER|WE)(?![A-Z])"
     b_values_agree: float = 0.05  # of the larger: between an element and the SequenceName
     t2_echo_time: float = 60.0  # at least
     t2_repetition_time: float = 1000.0  # more than
@@ -40,6 +45,9 @@ class ChoiceRules:
     t2: tuple[str, ...] = (
         "in the frame of reference of the DWI",
         "covers the DWI",
+        "original, not derived",
+        "without fat suppression",
+        "before contrast",
         "the smallest in-plane spacing",
         "complete",
         "the latest acquisition",
@@ -53,6 +61,9 @@ class ChoiceRules:
     )
     adc: tuple[str, ...] = ("complete", "acquired nearest to the DWI")
     high_b: tuple[float, float] = (800.0, 1500.0)
+    t2_between_alike: str = "the smallest in-plane spacing"  # from here on, only T2 acquired alike are told apart
+    t2_echo_times_alike: float = 0.10  # of the larger
+    t2_repetition_times_alike: float = 0.30  # of the larger: it follows the number of slices
     covered: float = 0.80  # share of the DWI's extent along the T2's normal
 
 

@@ -22,6 +22,7 @@ _MAP = re.compile(ROLES.map_description)
 _CALCULATED = re.compile(ROLES.calculated_description)
 _TWO_B_VALUES = re.compile(ROLES.calculated_sequence)
 _DIFFUSION = re.compile(ROLES.diffusion_description)
+_MAP_TYPE = re.compile(ROLES.map_type)
 _NOT_T2 = re.compile(ROLES.not_t2_description)
 
 
@@ -149,19 +150,37 @@ def _axial_or_all(instances: Sequence[Instance], *, whole: bool) -> Sequence[Ins
 
 
 def _no_t2_contrast(first: Instance) -> str | None:
-    echo, repetition = first.echo_time, first.repetition_time
     named = _NOT_T2.search(first.description.upper())
     if named:
         return f"the description says {named[1]}"
+    return other_physics(first) or _other_timing(first)
+
+
+def other_physics(first: Instance) -> str | None:
+    """What an image was made with that no T2 is made with; None when the header tells of nothing."""
     if "EP" in first.sequences:
         return "echo-planar, and neither diffusion nor a map"
+    if is_inverted(first):
+        return "an inversion recovery"
+    if any(_MAP_TYPE.search(part) for part in first.image_type):
+        return "ImageType says a map"
     if "PROCESSED" in first.image_type:
         return "ImageType says processed, and nothing says of what"
+    return None
+
+
+def _other_timing(first: Instance) -> str | None:
+    echo, repetition = first.echo_time, first.repetition_time
     if echo is None or echo < ROLES.t2_echo_time:
         return f"{_time('echo', echo)}, T2 has at least {ROLES.t2_echo_time:g}"
     if repetition is None or repetition <= ROLES.t2_repetition_time:
         return f"{_time('repetition', repetition)}, T2 has more than {ROLES.t2_repetition_time:g}"
     return None
+
+
+def is_inverted(instance: Instance) -> bool:
+    """Whether an inversion pulse prepared it: STIR, TIRM and the like. Some scanners write a time of 0 for none."""
+    return "IR" in instance.sequences or (instance.inversion_time or 0) > 0
 
 
 def _no_single_volume(instances: Sequence[Instance]) -> str | None:

@@ -6,7 +6,7 @@ to one that was as good before: a repeat of it. A poorer sequence never stands i
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from prostate_alm.readers.named_series import NamedSeries, named_series
 from prostate_alm.readers.rules import CHOICE
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import RoledSeries, SeriesRole, acquired, b_values_of, is_axial_image, role_of
+from prostate_alm.readers.t2_rivals import T2Kind, refuse_better, refuse_unlike
 from prostate_alm.study import Geometry
 
 _MAIN = {SeriesRole.T2: Reason.T2_MISSING, SeriesRole.DWI: Reason.DWI_MISSING}
@@ -66,10 +67,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A tie-break: the candidates with the largest key stay."""
+    """A tie-break: the candidates with the largest key stay, unless `check` refuses to tell them apart by it."""
 
     name: str
     key: Callable[[Candidate], float]
+    check: Callable[[Sequence[Candidate]], None] = lambda _: None
 
 
 def select_series(series: Sequence[DicomSeries], choice: SeriesChoice | None = None) -> Selection:
@@ -109,7 +111,7 @@ def _choose_all(found: Sequence[RoledSeries], named: NamedSeries, chosen: dict[S
     _require(found, dwi, SeriesRole.DWI)
     chosen[SeriesRole.DWI] = _choose(dwi, _dwi_rules(adc), by_hand=SeriesRole.DWI in named)
     stack, winner = chosen[SeriesRole.DWI].stack, chosen[SeriesRole.DWI].candidate
-    chosen[SeriesRole.T2] = _choose(t2, _t2_rules(winner, stack.geometry), by_hand=SeriesRole.T2 in named)
+    chosen[SeriesRole.T2] = _choose_t2(t2, winner, stack.geometry, by_hand=SeriesRole.T2 in named)
     sibling = _choose_adc(
         adc, winner, stack.geometry, by_hand=SeriesRole.ADC in named, dwi_by_hand=SeriesRole.DWI in named
     )
@@ -205,10 +207,19 @@ def _rules(names: Sequence[str], keys: Sequence[Callable[[Candidate], float]]) -
     return [_Rule(name, key) for name, key in zip(names, keys, strict=True)]
 
 
+def _choose_t2(candidates: Sequence[Candidate], dwi: Candidate, grid: Geometry, *, by_hand: bool) -> Chosen:
+    chosen = _choose(candidates, _t2_rules(dwi, grid), by_hand=by_hand)
+    refuse_better(_t2_kind(chosen.candidate), [_t2_kind(one) for one, _ in chosen.runners_up])
+    return chosen
+
+
 def _t2_rules(dwi: Candidate, grid: Geometry) -> list[_Rule]:
     keys = (
         lambda one: one.first.frame_of_reference == dwi.first.frame_of_reference,
         lambda one: _covers(one, grid),
+        lambda one: _t2_kind(one).original,
+        lambda one: _t2_kind(one).with_fat,
+        lambda one: not _t2_kind(one).contrast,
         lambda one: (
             -round(min((max(image.spacing or (math.inf,)) for image in _axial_images(one)), default=math.inf), 3)
         ),
@@ -216,7 +227,27 @@ def _t2_rules(dwi: Candidate, grid: Geometry) -> list[_Rule]:
         lambda one: one.defect is None or _in_several_planes(one),
         _axial_time,
     )
-    return _rules(CHOICE.t2, keys)
+    rules = _rules(CHOICE.t2, keys)
+    return [replace(one, check=_refuse_unlike) if one.name == CHOICE.t2_between_alike else one for one in rules]
+
+
+def _refuse_unlike(candidates: Sequence[Candidate]) -> None:
+    refuse_unlike([_t2_kind(one) for one in candidates])
+
+
+def _t2_kind(candidate: Candidate) -> T2Kind:
+    """What its axial images were made with; one derived image speaks for all."""
+    images = _axial_images(candidate) or list(candidate.members[0].instances)
+    first = images[0]
+    return T2Kind(
+        f"series {candidate.numbers}",
+        max((one.image_type for one in images), key=lambda parts: "DERIVED" in parts),
+        first.scan_options,
+        first.description.upper(),
+        any(one.contrast_agent for one in images),
+        first.echo_time,
+        first.repetition_time,
+    )
 
 
 def _in_several_planes(candidate: Candidate) -> bool:
@@ -254,6 +285,7 @@ def _choose(candidates: Sequence[Candidate], rules: Sequence[_Rule], *, by_hand:
     lost: list[tuple[Candidate, str]] = []
     why = "named by hand" if by_hand else "the only candidate"
     for rule in rules:
+        rule.check(left)
         best = max(rule.key(one) for one in left)
         dropped = [one for one in left if rule.key(one) < best]
         if dropped:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers import SeriesChoice, inspect_study, read_study
@@ -424,3 +425,104 @@ def test_dozens_of_dynamic_series_change_nothing(build, inspect):
         for image in build.series(100 + point, "AX", EchoTime=1.5, RepetitionTime=4.0, ScanningSequence="GR", slices=2)
     ]
     assert chosen(inspect([*dynamic, *build.study()])) == {"t2": 4, "dwi": 6, "adc": 7}
+
+
+# T2 series of several kinds; 15 is the latest and would win by time
+
+MPR = {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}
+FAT = {"ScanOptions": "FS"}
+AGENT = {"ContrastBolusAgent": "Gd"}
+
+
+def with_rival(build, changes, plain=None):
+    late = build.t2(**{"number": 15, "AcquisitionTime": "235959", **changes})
+    return [*build.t2(**(plain or {})), *late, *build.dwi(), *build.adc()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ScanningSequence": ["SE", "IR"]}, "inversion recovery"),
+        ({"InversionTime": 220}, "inversion recovery"),
+        ({"description": "t2_tirm_tra"}, "TIRM"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "T2 MAP"]}, "map"),
+        ({"description": "T2_Map"}, "MAP"),
+    ],
+)
+def test_an_inversion_recovery_or_a_map_is_no_t2(build, inspect, changes, words):
+    found = inspect(with_rival(build, changes))
+    assert chosen(found)["t2"] == 4
+    assert roles(found)[15] == "other"
+    assert words in why(found, 15)
+
+
+def test_an_inversion_time_of_0_says_nothing(build, inspect):
+    assert chosen(inspect([*build.t2(InversionTime=0), *build.dwi(), *build.adc()]))["t2"] == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        (MPR, "original, not derived"),
+        ({**MPR, "spacing": (0.3, 0.3), "size": (20, 25)}, "original, not derived"),
+        (FAT, "without fat suppression"),
+        ({"ScanOptions": ["PFP", "SFS"]}, "without fat suppression"),
+        ({"description": "t2_tse_tra_spair"}, "without fat suppression"),
+        ({"description": "t2 dixon W"}, "without fat suppression"),
+        (AGENT, "before contrast"),
+    ],
+)
+def test_a_lesser_t2_loses_to_a_plain_one_however_late_or_fine(build, inspect, changes, rule):
+    found = inspect(with_rival(build, changes))
+    assert chosen(found)["t2"] == 4
+    assert [one.number for one in found.runners_up] == [15]
+    assert f"loses by: {rule}" in why(found, 15)
+
+
+@pytest.mark.parametrize("changes", [MPR, FAT, AGENT])
+def test_a_lesser_t2_alone_is_read(build, inspect, changes):
+    assert chosen(inspect([*build.t2(**changes), *build.dwi(), *build.adc()]))["t2"] == 4
+
+
+@pytest.mark.parametrize(
+    ("plain", "changes"),
+    [
+        (FAT, MPR),  # each is better in one way
+        ({"FrameOfReferenceUID": "1.2.3"}, FAT),  # only the lesser one lies beside the DWI
+        ({"slices": 10, "gap": 1.5}, MPR),  # only the lesser one covers it
+    ],
+)
+def test_nobody_knows_which_lesser_t2_is_better(build, inspect, plain, changes):
+    found = inspect(with_rival(build, changes, plain))
+    assert reason(found) is Reason.SERIES_AMBIGUOUS
+    assert "series 15" in str(found.refusal)
+    assert "series 4" in str(found.refusal)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"EchoTime": 80}, "echo time"),
+        ({"RepetitionTime": 1400}, "repetition time"),
+        ({"ScanOptions": "SAT1"}, "ScanOptions"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM"]}, "ImageType"),
+        ({"EchoTime": 80, "spacing": (0.8, 0.8)}, "echo time"),  # nor does the spacing decide
+    ],
+)
+def test_t2_series_acquired_differently_are_ambiguous(build, inspect, changes, words):
+    found = inspect(with_rival(build, changes))
+    assert reason(found) is Reason.SERIES_AMBIGUOUS
+    assert words in str(found.refusal)
+
+
+def test_a_repeat_may_differ_a_little(build, inspect):
+    assert chosen(inspect(with_rival(build, {"EchoTime": 100, "RepetitionTime": 4800})))["t2"] == 15
+
+
+def test_an_enhanced_inversion_recovery_is_no_t2(build, inspect):
+    late = build.enhanced(build.t2(number=15, AcquisitionTime="235959"))
+    for group in late.PerFrameFunctionalGroupsSequence:
+        modifier = Dataset()
+        modifier.InversionRecovery = "YES"
+        group.MRModifierSequence = [modifier]
+    assert roles(inspect([*build.study(), late]))[15] == "other"
