@@ -5,8 +5,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -53,11 +54,27 @@ def _results(function: Callable[[Task], Result], tasks: Sequence[Task], workers:
         initargs=(max(1, (os.cpu_count() or 1) // processes),),
     ) as executor:
         try:
-            yield from executor.map(function, tasks)
+            yield from _in_order(executor, function, tasks, processes)
         except BrokenProcessPool:
             raise CohortError(
                 "a worker process died; is there enough memory? The same command with fewer `--workers` goes on."
             ) from None
+
+
+def _in_order(
+    executor: Executor, function: Callable[[Task], Result], tasks: Sequence[Task], processes: int
+) -> Iterator[Result]:
+    """The results in the order of the tasks; a task is handed over when a process is free: none can be called back."""
+    waiting = iter(enumerate(tasks))
+    at_work: dict[Future[Result], int] = {}
+    done: dict[int, Result] = {}
+    for position in range(len(tasks)):
+        while position not in done:
+            for number, task in islice(waiting, processes - len(at_work)):
+                at_work[executor.submit(function, task)] = number
+            finished, _ = wait(at_work, return_when=FIRST_COMPLETED)
+            done.update((at_work.pop(future), future.result()) for future in finished)
+        yield done.pop(position)
 
 
 def _set_up(threads: int) -> None:
