@@ -90,6 +90,7 @@ class StudyRecord(_Part):
     series: list[ChosenSeries] = []
     runners_up: list[RunnerUp] = []
     montage: str | None = Field(default=None, description="path of its PNG, relative to the report")
+    skipped_files: int = Field(default=0, ge=0, description="files of its input that are no image")
 
     @model_validator(mode="after")
     def _says_why(self) -> Self:

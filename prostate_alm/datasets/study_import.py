@@ -137,7 +137,7 @@ def finished_study(folder: Path) -> ImportedStudy | None:
 
 def _import(out: Path, task: StudyTask, state: str) -> ImportedStudy:
     inspection, study = task.source.examine(task.series, task.high_b)
-    record = _described(inspection)
+    record = _described(inspection) | {"skipped_files": inspection.skipped_files}
     refusal, quality = inspection.refusal, ()
     if study is not None:
         record |= _measured(study)

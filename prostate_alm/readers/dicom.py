@@ -1,7 +1,8 @@
 """Scan DICOM headers and group them into one patient's series; no pixel is decoded here.
 
 A file that claims to be DICOM and can't be read refuses the whole input: were it skipped, a slice lost at the edge
-of a stack would go unseen. Files that claim nothing (``.DS_Store``, a text) are skipped and counted.
+of a stack would go unseen. So does a zip beside the images, which may hold more of them. Files that claim nothing
+(``.DS_Store``, a text) are skipped and counted.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import SourceFile
+from prostate_alm.readers.boundary import raise_if_unavailable
 from prostate_alm.readers.header import DEFLATED, Header, HeaderReader, data_set_offset
 from prostate_alm.readers.instance import HEADER_TAGS, MR_IMAGE, MULTI_FRAME_MR, Instance, read_instance
 from prostate_alm.readers.multi_frame import read_frames
@@ -103,8 +105,8 @@ def scan_files(files: Sequence[SourceFile]) -> Scan:
     """Read every header and group the images by series.
 
     Raises:
-        StudyRefusedError: a file that claims to be DICOM can't be read or is deflated; none is DICOM; two patients
-            or two studies.
+        StudyRefusedError: a file that claims to be DICOM can't be read or is deflated; a file is a zip; none is DICOM;
+            two patients or two studies.
     """
     instances: list[Instance] = []
     skipped = 0
@@ -147,6 +149,7 @@ def read_files(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, list[I
 def _read_file(file: SourceFile, reader: HeaderReader, where: str) -> list[Instance]:
     """The images in a file; none when it is no DICOM or only a directory of others."""
     if not claims_dicom(file):
+        _refuse_zip(file, where)
         return []
     try:
         header = reader.read(file.path)
@@ -162,10 +165,19 @@ def _read_file(file: SourceFile, reader: HeaderReader, where: str) -> list[Insta
     except StudyRefusedError:
         raise
     except Exception as error:  # whatever a corrupt header makes pydicom raise
+        raise_if_unavailable(error)
         raise StudyRefusedError(
             Reason.INPUT_UNREADABLE,
             f"{where} claims to be DICOM and can't be read ({type(error).__name__}); export the study again.",
         ) from None
+
+
+def _refuse_zip(file: SourceFile, where: str) -> None:
+    if file.base_name.endswith(".zip") and not file.base_name.startswith("."):
+        raise StudyRefusedError(
+            Reason.INPUT_UNREADABLE,
+            f"{where} is a zip inside the study, which may hold more of its images; unpack it or take it away.",
+        )
 
 
 def _check_whole(instance: Instance, header: Header) -> None:

@@ -48,6 +48,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(made / "syn9-0001")
     (made / "syn9-test-0000").rename(made / "dump")
     (made / "stray").mkdir()
+    (made / "Doe_0" / "LIESMICH").write_text("no image")
     (made / ".Doe_0.77.partial").mkdir()
     uid = dcmread(made / "dump" / "03-0001.dcm", stop_before_pixels=True).StudyInstanceUID
     (out / "labels.csv").write_text(TABLE.format(uid=uid))
@@ -89,6 +90,7 @@ def times_in(out: Path) -> dict[str, int]:
 def test_the_datalist_holds_what_the_reader_sees(source: Path, imported: tuple[Path, ImportReport]) -> None:
     out, report = imported
     assert (report.found, report.kept) == (4, 3)
+    assert [record.skipped_files for record in report.studies] == [1, 0, 0, 0]
     datalist = read_datalist(out / "datalist.json")
     training, test = datalist.entries("training"), datalist.entries("test")
     keys = keys_of(out)

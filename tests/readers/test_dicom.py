@@ -39,6 +39,17 @@ def test_stray_files_are_skipped_and_counted(build, write):
     assert inspect_study(folder).skipped_files == 4
 
 
+def test_a_zip_beside_the_images_is_refused_in_a_folder_and_in_a_zip(build, write, tmp_path):
+    folder = write(build.study())
+    part = build.write(build.t2(), tmp_path / "part")
+    build.zip(part, folder / "Rest.ZIP")
+    for path in (folder, build.zip(folder, tmp_path / "all.zip")):
+        refusal = inspect_study(path).refusal
+        assert refusal is not None
+        assert refusal.reason is Reason.INPUT_UNREADABLE
+        assert "zip" in str(refusal)
+
+
 def test_a_dicomdir_is_skipped(build, write):
     folder = write(build.study())
     directory = build.t2()[0]
