@@ -5,6 +5,7 @@
     ProstateALMError
     ├── ArgumentError               an argument is out of its range (also a ValueError)
     ├── StudyRefusedError           this input does not become a study; carries a `Reason`
+    │   └── StudyUnavailableError   not the input but the machine is at fault: disk, rights, memory
     ├── CohortError                 a label table, datalist or split that can't be used
     ├── DatasetError                an image archive or a subset recipe that can't be used
     ├── TrainingError               a member or ensemble run that can't go on
@@ -87,6 +88,10 @@ class StudyRefusedError(ProstateALMError):
 
     def __reduce__(self) -> tuple[type, tuple[Reason, str]]:
         return type(self), (self.reason, str(self.args[0]))  # so that it travels between processes
+
+
+class StudyUnavailableError(StudyRefusedError):
+    """The machine could not read it: a full disk, a closed folder, a bad sector, no memory. It says nothing of it."""
 
 
 class CohortError(ProstateALMError):

@@ -20,7 +20,7 @@ from prostate_alm.datasets.montage import write_montage
 from prostate_alm.datasets.near_duplicates import descriptor
 from prostate_alm.datasets.study_folders import EXCLUDED, KEPT, begin, discard, finish
 from prostate_alm.datasets.study_sources import StudySource
-from prostate_alm.errors import CohortError, Reason, StudyRefusedError
+from prostate_alm.errors import CohortError, Reason, StudyRefusedError, StudyUnavailableError
 from prostate_alm.parcel import write_json
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.adc_scale import in_adc_units
@@ -89,23 +89,36 @@ class ImportedStudy:
 def import_study(out: Path, task: StudyTask) -> ImportedStudy:
     """Import one study below `out`, unless it is there already from the same input and by the same rules.
 
-    What goes wrong unforeseen leaves the study out, to be tried again next time, and holds no word of the input.
+    What goes wrong unforeseen, or does not fit into memory, leaves the study out, to be tried again next time, and
+    holds no word of the input.
 
     Raises:
-        CohortError: a file can't be read or written.
+        CohortError: a file can't be read or written. That is no fault of the study, so it stays as it was.
     """
     try:
         state = _input_state(task)
         return _already_there(out, task.key, state) or _import(out, task, state)
+    except StudyUnavailableError as error:
+        if error.reason is Reason.INPUT_TOO_LARGE:
+            return _left_out(error.reason, f"{error.args[0]} It is tried again next time; take fewer `--workers`.")
+        raise CohortError(f"study {task.key} could not be imported: {error.args[0]} {_GO_ON}") from None
     except OSError as error:
         raise CohortError(
             f"study {task.key} could not be imported ({error.strerror or type(error).__name__}); is the disk full, or "
-            "a folder closed to you? The same command goes on from here."
+            f"a folder closed to you? {_GO_ON}"
         ) from None
     except Exception as error:  # its text could quote the input, and with it the patient
         place = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}; please report it."
-        return ImportedStudy("", {"kept": False, "reason": Reason.INTERNAL_ERROR.value, "message": message})
+        return _left_out(Reason.INTERNAL_ERROR, message)
+
+
+def _left_out(reason: Reason, message: str) -> ImportedStudy:
+    """Not noted in the cohort, so that it is tried again."""
+    return ImportedStudy("", {"kept": False, "reason": reason.value, "message": message})
+
+
+_GO_ON = "The same command goes on from here."
 
 
 def _input_state(task: StudyTask) -> str:
@@ -137,6 +150,8 @@ def finished_study(folder: Path) -> ImportedStudy | None:
 
 def _import(out: Path, task: StudyTask, state: str) -> ImportedStudy:
     inspection, study = task.source.examine(task.series, task.high_b)
+    if isinstance(inspection.refusal, StudyUnavailableError):
+        raise inspection.refusal
     record = _described(inspection) | {"skipped_files": inspection.skipped_files}
     refusal, quality = inspection.refusal, ()
     if study is not None:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.boundary import raise_if_unavailable
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # a member, or the end record of an empty zip
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 and LZMA let a small member claim gigabytes of memory
@@ -125,6 +126,7 @@ def _extract(path: Path, folder: Path, limits: Limits) -> list[SourceFile]:
                 for number, member in enumerate(sorted(members, key=lambda member: member.filename))
             ]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
+        raise_if_unavailable(error)
         raise StudyRefusedError(
             Reason.INPUT_UNREADABLE, f"the zip is broken ({type(error).__name__}); pack and send it again."
         ) from None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.adc import fit_adc
+from prostate_alm.readers.boundary import raise_if_unavailable
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Geometry, Matrix, Role, Series, Study, Volume
 
@@ -76,7 +77,8 @@ def read_b_value_file(path: Path) -> list[float]:
     """
     try:
         values = [float(word) for word in path.read_text(encoding="ascii").split()[: _LARGEST_B_VALUES + 1]]
-    except (ValueError, OSError):
+    except (ValueError, OSError) as error:
+        raise_if_unavailable(error)
         values = []
     if not values or not all(math.isfinite(value) and value >= 0 for value in values):
         raise StudyRefusedError(
@@ -179,6 +181,7 @@ def _open(path: Path, role: str) -> Nifti1Image:
     try:
         image = nib.load(path)
     except Exception as error:  # whatever a corrupt header makes nibabel raise
+        raise_if_unavailable(error)
         raise _unreadable(role, error) from None
     if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
         raise StudyRefusedError(Reason.INPUT_UNREADABLE, f"`{role}` is no NIfTI file; convert it, e.g. with dcm2niix.")
@@ -189,6 +192,7 @@ def _voxels(image: Nifti1Image, role: str) -> NDArray[np.float32]:
     try:
         data = np.asarray(image.dataobj, dtype=np.float32)
     except Exception as error:  # a truncated or corrupt file fails in gzip, zlib or numpy
+        raise_if_unavailable(error)
         raise _unreadable(role, error) from None
     if not np.isfinite(data).all():
         raise StudyRefusedError(Reason.PIXELS_UNREADABLE, f"`{role}` holds values that are not finite; write it again.")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.readers.boundary import raise_if_unavailable
 from prostate_alm.readers.dicom import quiet_pydicom
 from prostate_alm.readers.geometry import Stack
 from prostate_alm.readers.instance import Instance
@@ -59,6 +60,7 @@ def _read_image(instance: Instance, name: str) -> NDArray[np.generic]:
             raise ValueError
         pixels = read_pixels(instance)
     except Exception as error:  # whatever a corrupt or unknown encoding makes a decoder raise
+        raise_if_unavailable(error)
         raise StudyRefusedError(
             Reason.PIXELS_UNREADABLE,
             f"{name}: an image can't be decoded as grey values ({type(error).__name__}); export it uncompressed.",

@@ -1,4 +1,5 @@
 import os
+import resource
 import shutil
 import stat
 import tempfile
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prostate_alm.errors import Reason, StudyRefusedError
+from prostate_alm.errors import Reason, StudyRefusedError, StudyUnavailableError
 from prostate_alm.readers import inspect_study, read_study
 from prostate_alm.readers.archive import Limits, open_input
 
@@ -184,3 +185,18 @@ def test_files_come_in_the_order_of_their_names(tmp_path):
     with open_input(tmp_path / "f", Limits()) as files:
         assert [file.name for file in files] == ["a", "b", "c/a"]
         assert [Path(file.path).read_text() for file in files] == ["a", "b", "c/a"]
+
+
+def test_a_full_disk_is_no_fault_of_the_zip(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large", bytes(100_000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(StudyUnavailableError), open_input(path, Limits()):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with open_input(path, Limits()) as files:
+        assert len(files) == 1
