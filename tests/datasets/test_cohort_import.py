@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import generate_uid
 
 from prostate_alm.datasets.cohort_import import import_dicom_cohort
 from prostate_alm.datasets.datalist import read_datalist
@@ -36,13 +37,23 @@ absent,Poe,1,test,,north
 """
 
 
+def copy_study(folder: Path, to: Path, ignore: str = "") -> None:
+    """The same images as another study."""
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(ignore))
+    uid = generate_uid()
+    for path in to.glob("*.dcm"):
+        image = dcmread(path)
+        image.StudyInstanceUID = uid
+        image.save_as(path)
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder, a zip, files of a flat dump named by UID, one study without T2, one that no row names."""
     out = tmp_path_factory.mktemp("source")
     made = out / "dicom"
     synthesize_cohort(out, CohortPlan(2, 1, seed=9, difficulty="easy", format="dicom"))
-    shutil.copytree(made / "syn9-0000", made / "no_t2", ignore=shutil.ignore_patterns("03-*"))
+    copy_study(made / "syn9-0000", made / "no_t2", ignore="03-*")
     (made / "syn9-0000").rename(made / "Doe_0")
     shutil.make_archive(str(made / "Doe_1"), "zip", made / "syn9-0001")
     shutil.rmtree(made / "syn9-0001")
@@ -59,7 +70,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def imported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ImportReport]:
     """The cohort made of it, and its report."""
     out = tmp_path_factory.mktemp("imported") / "cohort"
-    return out, import_dicom_cohort(source / "dicom", source / "labels.csv", out, workers=2)
+    return out, import_dicom_cohort(source / "dicom", source / "labels.csv", out, workers=2, keep=["site"])
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ def again(source: Path, imported: tuple[Path, ImportReport], tmp_path: Path) -> 
 
 
 def rerun(source: Path, out: Path) -> ImportReport:
-    return import_dicom_cohort(source / "dicom", source / "labels.csv", out)
+    return import_dicom_cohort(source / "dicom", source / "labels.csv", out, keep=["site"])
 
 
 def keys_of(out: Path) -> Mapping[str, StudyKey]:
@@ -155,7 +166,7 @@ def test_rows_may_be_reordered_added_and_removed(again: tuple[Path, Path]) -> No
     source, out = again
     head, *rows = (source / "labels.csv").read_text().splitlines()
     before, keys = times_in(out), keys_of(out)
-    shutil.copytree(source / "dicom" / "no_t2", source / "dicom" / "new")
+    copy_study(source / "dicom" / "no_t2", source / "dicom" / "new")
     (source / "labels.csv").write_text("\n".join([head, "new,New,0,training,,south", *rows[2::-1]]) + "\n")
     report = rerun(source, out)
     assert [study.index for study in report.studies] == [0, 1, 2, 5]
@@ -183,6 +194,22 @@ def test_a_finished_study_stays_when_its_files_are_gone(again: tuple[Path, Path]
     assert {name: before[name] for name in before if name.startswith("studies/")}.items() <= times_in(out).items()
     assert (report.kept, report.rows_without_study) == (3, [6])
     assert (ConflictKind.SOURCE_GONE, [2]) in [(one.kind, one.lines) for one in report.conflicts]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that can't be read: of Linux")
+def test_a_bad_sector_is_no_fault_of_the_study(again: tuple[Path, Path]) -> None:
+    source, out = again
+    path = sorted((source / "dicom" / "Doe_0").iterdir())[7]
+    content, before = path.read_bytes(), times_in(out)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # its first page is never mapped: EIO
+    with pytest.raises(CohortError, match=r"^study s[0-9a-f]{12} could not .*Input/output error") as error:
+        rerun(source, out)
+    assert "Doe" not in str(error.value)
+    assert times_in(out) == before
+    path.unlink()
+    path.write_bytes(content)
+    assert rerun(source, out).kept == 3
 
 
 @pytest.mark.parametrize("name", ["t2.nii.gz", "import.json"])
@@ -266,6 +293,7 @@ def contents(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_and_killed_imports_go_on_to_the_same_cohort(
     source: Path, imported: tuple[Path, ImportReport], tmp_path: Path
 ) -> None:
@@ -316,7 +344,7 @@ def test_what_dcm2niix_and_picai_write_is_imported_and_a_wrong_b_value_is_not(tm
 
 def test_the_same_images_under_two_patients_are_found(again: tuple[Path, Path]) -> None:
     source, out = again
-    shutil.copytree(source / "dicom" / "Doe_0", source / "dicom" / "twin")
+    copy_study(source / "dicom" / "Doe_0", source / "dicom" / "twin")
     with (source / "labels.csv").open("a") as table:
         table.write("twin,Other,1,test,,north\n")
     (found,) = rerun(source, out).near_duplicates
