@@ -70,7 +70,7 @@ def read_keys(path: Path) -> list[StudyKey]:
     """The keys in a file; none when it is not there.
 
     Raises:
-        CohortError: it is no keys file, or a key or index stands twice.
+        CohortError: it is no keys file, a key or index stands twice, or patients and their keys don't go together.
     """
     if not path.exists():
         return []
@@ -78,28 +78,38 @@ def read_keys(path: Path) -> list[StudyKey]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
             if reader.fieldnames != _COLUMNS:
-                raise _no_keys_file(1)
+                raise _no_keys_file(1, f"its header must be `{','.join(_COLUMNS)}`, as no spreadsheet program saves it")
             keys = [_key(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise _no_keys_file(1) from None
+    except OSError as error:
+        raise CohortError(f"the keys file can't be read ({error.strerror}); check the disk and your rights.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _no_keys_file(1, f"it is no CSV in UTF-8 ({type(error).__name__})") from None
     for name in ("index", "study_key", "study"):
         if len({getattr(one, name) for one in keys}) < len(keys):
             raise CohortError(f"the keys file holds a `{name}` twice; restore it as it was written.")
+    pairs = {(one.patient, one.patient_key) for one in keys}
+    if len({patient for patient, _ in pairs}) < len(pairs) or len({key for _, key in pairs}) < len(pairs):
+        raise CohortError(
+            "the keys file gives a patient two keys, or two patients one `patient_key`: a patient would come apart in "
+            "a split, or two become one; restore it as it was written."
+        )
     return keys
 
 
 def _key(line: int, row: dict[str, str]) -> StudyKey:
-    sound = None not in row.values() and None not in row
-    if not (
-        sound and row["index"].isdecimal() and _KEY.fullmatch(row["study_key"]) and _KEY.fullmatch(row["patient_key"])
-    ):
-        raise _no_keys_file(line)
+    if None in row.values() or None in row:
+        raise _no_keys_file(line, f"it must have {len(_COLUMNS)} cells")
+    if not row["index"].isdecimal():
+        raise _no_keys_file(line, "its `index` is no whole number")
+    for name in ("study_key", "patient_key"):
+        if not _KEY.fullmatch(row[name]):
+            raise _no_keys_file(line, f"its `{name}` is no key")
     return StudyKey(int(row["index"]), row["study_key"], row["patient_key"], row["study"], row["patient"])
 
 
-def _no_keys_file(line: int) -> CohortError:
+def _no_keys_file(line: int, why: str) -> CohortError:
     return CohortError(
-        f"line {line} of the file given as keys file is not as `cohort import` writes it; restore it, or name "
+        f"line {line} of the file given as keys file is not as `cohort import` writes it: {why}; restore it, or name "
         "the right one with `--keys`."
     )
 

@@ -52,10 +52,13 @@ def test_the_file_is_private_and_not_written_again_without_need(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("study,label\na,1\n", "line 1"),
-        ("0,s0123456789ab,p0123456789ab,a\n", "line 2"),
-        ("0,../x,p0123456789ab,a,x\n", "line 2"),
-        ("-1,s0123456789ab,p0123456789ab,a,x\n", "line 2"),
+        ("study,label\na,1\n", "line 1 .*header"),
+        ("study_key;index\n", "line 1 .*header"),
+        ("0,s0123456789ab,p0123456789ab,a\n", "line 2 .*5 cells"),
+        ("0,../x,p0123456789ab,a,x\n", "line 2 .*`study_key`"),
+        ("-1,s0123456789ab,p0123456789ab,a,x\n", "line 2 .*`index`"),
+        ("0,s0123456789ab,p0123456789ab,a,x\n1,s1123456789ab,p1123456789ab,b,x\n", "a patient two keys"),
+        ("0,s0123456789ab,p0123456789ab,a,x\n1,s1123456789ab,p0123456789ab,b,y\n", "two patients one"),
         ("0,s0123456789ab,p0123456789ab,a,x\n0,s1123456789ab,p0123456789ab,b,x\n", "`index` twice"),
         ("0,s0123456789ab,p0123456789ab,a,x\n1,s0123456789ab,p0123456789ab,b,x\n", "`study_key` twice"),
     ],
