@@ -84,6 +84,20 @@ def test_a_new_test_side_is_drawn_from_everyone(cohort: Path) -> None:
     assert indices == sorted(entry.index for entry in [*before.training, *before.test])
 
 
+def test_the_import_keeps_its_datalist(cohort: Path, tmp_path: Path) -> None:
+    """It writes it anew, and would drop the folds without a word."""
+    folder = tmp_path / "cohort"
+    shutil.copytree(cohort.parent, folder)
+    datalist = folder / "datalist.json"
+    split_cohort(datalist, datalist, folds=2, test_share=None, seed=0)
+    (folder / "import_report.json").write_text("{}")
+    before = datalist.read_bytes()
+    with pytest.raises(CohortError, match=r"another name, such as split\.json"):
+        split_cohort(datalist, datalist, folds=3, test_share=None, seed=0)
+    assert datalist.read_bytes() == before
+    split_cohort(datalist, folder / "split.json", folds=3, test_share=None, seed=0)
+
+
 def test_the_command_writes_beside_the_datalist_and_nowhere_else(
     cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
