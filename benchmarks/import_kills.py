@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -68,7 +69,7 @@ def make_source(folder: Path, seed: int) -> Source:
     return source
 
 
-def start(source: Source, out: Path) -> multiprocessing.Process:
+def start(source: Source, out: Path) -> BaseProcess:
     """An import in a process of its own; forked, so that nothing is loaded again."""
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_import, args=(source, out))

@@ -30,7 +30,7 @@ from prostate_alm.evaluation.bootstrap import (
     fpr_at_tpr_difference,
     fpr_at_tpr_interval,
 )
-from prostate_alm.evaluation.cases import misses_allowed
+from prostate_alm.evaluation.roc import misses_allowed
 
 SHIFT, NOISE = 1.5, 0.5
 RESAMPLES = 1000
