@@ -11,7 +11,7 @@ from prostate_alm.readers.dicom import DicomSeries
 from prostate_alm.readers.geometry import Stack, same_plane, stack_slices
 from prostate_alm.readers.instance import Instance
 from prostate_alm.readers.rules import GEOMETRY
-from prostate_alm.readers.series_roles import acquired, b_values_of
+from prostate_alm.readers.series_roles import acquired, b_values_of, says_acquired
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,26 @@ def diffusion_candidates(diffusion: Sequence[DicomSeries]) -> list[Candidate]:
             families.append([series])
         else:
             family.append(series)
-    candidates += [diffusion_candidate_of(family) for family in families]
+    candidates += [_joined(family) for family in families]
     return [one for one in candidates if one.defect is not None or max(one.b_values) > 0]
+
+
+def _joined(family: Sequence[DicomSeries]) -> Candidate:
+    """Series of one b-value each as one candidate; with a defect where the highest one may be calculated."""
+    top = max(family, key=lambda one: max(b_values_of(acquired(one.instances)), default=0.0))
+    if len(family) == 1 or says_acquired(top):
+        return diffusion_candidate_of(family)
+    numbers = " + ".join(str(one.number) for one in family)
+    values = b_values_of([image for one in family for image in acquired(one.instances)])
+    return Candidate(
+        tuple(family),
+        values,
+        defect=StudyRefusedError(
+            Reason.SERIES_AMBIGUOUS,
+            f"series {numbers} hold one b-value each, and nothing says whether the derived b {values[-1]:g} of"
+            f" {top.name} was acquired or calculated; name the acquired ones by hand.",
+        ),
+    )
 
 
 def _same_family(first: DicomSeries, second: DicomSeries) -> bool:

@@ -23,6 +23,10 @@ class RoleRules:
     calculated_types: tuple[str, ...] = ("CALC_BVAL",)  # beginnings
     calculated_description: str = r"CALC_?BVAL|SYNTHETIC|CALCULATED|(?<![A-Z])[SC]B\d{3,4}"  # Philips: sB1400
     calculated_sequence: str = r"ep_b\d+_\d+"
+    acquired_sequence: str = r"ep_b(\d+)(?!\d|_\d)"
+    acquired_description: str = (
+        r"(?<![A-Z])B[ _=]?\d{1,4}([ _,;/+-]+B?[ _=]?\d{1,4})+(?!\d)"  # b50_b800: what was measured
+    )
     diffusion_types: tuple[str, ...] = ("DIFFUSION", "TRACEW")
     diffusion_description: str = r"DWI|DIFF"  # of an echo-planar series
     not_t2_description: str = (
@@ -34,6 +38,7 @@ class RoleRules:
     b_values_agree: float = 0.05  # of the larger: between an element and the SequenceName
     t2_echo_time: float = 60.0  # at least
     t2_repetition_time: float = 1000.0  # more than
+    named_t2_echo_time: float = 40.0  # at least, where a person named the series
     axial_cosine: float = 0.80  # tilts up to 42° have been seen
     t2_positions: int = 10  # at least
 

@@ -21,6 +21,8 @@ _ADC = re.compile(ROLES.adc_description)
 _MAP = re.compile(ROLES.map_description)
 _CALCULATED = re.compile(ROLES.calculated_description)
 _TWO_B_VALUES = re.compile(ROLES.calculated_sequence)
+_ONE_B_VALUE = re.compile(ROLES.acquired_sequence)
+_LISTED = re.compile(ROLES.acquired_description)
 _DIFFUSION = re.compile(ROLES.diffusion_description)
 _MAP_TYPE = re.compile(ROLES.map_type)
 _NOT_T2 = re.compile(ROLES.not_t2_description)
@@ -67,6 +69,27 @@ def acquired(instances: Sequence[Instance]) -> list[Instance]:
     return [instance for instance in instances if not _is_calculated(instance)]
 
 
+def says_acquired(series: DicomSeries) -> bool:
+    """Whether a header tells that the highest b-value of a diffusion series was measured, not calculated.
+
+    Original images were; so was what came with other b-values in one series, what has a SequenceName of this one
+    alone, or a description that lists it among several.
+    """
+    first, values = series.first, b_values_of(acquired(series.instances))
+    if "DERIVED" not in first.image_type or len(values) != 1:
+        return True
+    return tells_of_b(values[0], first.sequence_name, first.description)
+
+
+def tells_of_b(b_value: float, sequence_name: str, description: str) -> bool:
+    """Whether a SequenceName holds this b-value alone, or a description lists it among several."""
+    named = _ONE_B_VALUE.search(sequence_name)
+    if named:
+        return abs(float(named[1]) - b_value) <= ROLES.b_values_agree * b_value
+    listed = _LISTED.search(description.upper())
+    return listed is not None and f"{b_value:g}" in re.findall(r"\d+", listed[0])
+
+
 def b_values_of(instances: Sequence[Instance]) -> tuple[float, ...]:
     """The distinct b-values in s/mm², ascending."""
     return tuple(sorted({instance.b_value.value for instance in instances if instance.b_value is not None}))
@@ -90,8 +113,7 @@ def _map_or_diffusion(series: DicomSeries) -> tuple[SeriesRole, str] | None:
     first, name = series.first, series.description.upper()
     values = b_values_of(series.instances)
     diffusion = _is_diffusion(series)
-    computed = diffusion or "EP" in first.sequences or "DERIVED" in first.image_type
-    if set(ROLES.map_types) & set(first.image_type) or (computed and _MAP.search(name)):
+    if is_other_map(series):
         return SeriesRole.OTHER, "an anisotropy, tensor or exponential map"
     if "ADC" in first.image_type:
         return SeriesRole.ADC, "ImageType holds ADC"
@@ -104,6 +126,14 @@ def _map_or_diffusion(series: DicomSeries) -> tuple[SeriesRole, str] | None:
         where = f" from {', '.join(sorted(sources))}" if sources else ""
         return SeriesRole.DWI, f"diffusion, b {_listed(b_values_of(acquired(series.instances)))}{where}"
     return None
+
+
+def is_other_map(series: DicomSeries) -> bool:
+    """Whether it was computed from diffusion and is called a map other than ADC."""
+    first = series.first
+    computed = _is_diffusion(series) or "EP" in first.sequences or "DERIVED" in first.image_type
+    named = computed and _MAP.search(series.description.upper()) is not None
+    return named or bool(set(ROLES.map_types) & set(first.image_type))
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -160,12 +190,26 @@ def other_physics(first: Instance) -> str | None:
     """What an image was made with that no T2 is made with; None when the header tells of nothing."""
     if "EP" in first.sequences:
         return "echo-planar, and neither diffusion nor a map"
+    if "GR" in first.sequences and "SE" not in first.sequences:
+        return "a gradient echo"
     if is_inverted(first):
         return "an inversion recovery"
     if any(_MAP_TYPE.search(part) for part in first.image_type):
         return "ImageType says a map"
     if "PROCESSED" in first.image_type:
         return "ImageType says processed, and nothing says of what"
+    return None
+
+
+def named_t2_problem(first: Instance) -> str | None:
+    """Why an image can't be a T2 even if a person says so; what its header leaves open is the person's to say."""
+    problem = other_physics(first)
+    if problem is not None:
+        return problem
+    if first.echo_time is not None and first.echo_time < ROLES.named_t2_echo_time:
+        return f"{_time('echo', first.echo_time)}, a T2 named by hand has at least {ROLES.named_t2_echo_time:g}"
+    if first.repetition_time is not None and first.repetition_time <= ROLES.t2_repetition_time:
+        return f"{_time('repetition', first.repetition_time)}, T2 has more than {ROLES.t2_repetition_time:g}"
     return None
 
 

@@ -24,7 +24,15 @@ from prostate_alm.readers.instance import Instance
 from prostate_alm.readers.named_series import NamedSeries, named_series
 from prostate_alm.readers.rules import CHOICE
 from prostate_alm.readers.series_choice import SeriesChoice
-from prostate_alm.readers.series_roles import RoledSeries, SeriesRole, acquired, b_values_of, is_axial_image, role_of
+from prostate_alm.readers.series_roles import (
+    RoledSeries,
+    SeriesRole,
+    acquired,
+    b_values_of,
+    is_axial_image,
+    role_of,
+    says_acquired,
+)
 from prostate_alm.readers.t2_rivals import T2Kind, refuse_better, refuse_unlike
 from prostate_alm.study import Geometry
 
@@ -156,7 +164,7 @@ def _no_adc(dwi: Candidate) -> StudyRefusedError:
 
 
 def _mark_derived(found: list[RoledSeries]) -> list[RoledSeries]:
-    """A single derived b-value above every other acquired one was calculated, whatever its name says."""
+    """A single derived b-value above every acquired one was calculated, unless its header says otherwise."""
     diffusion = [one for one in found if one.role is SeriesRole.DWI]
     marked: list[RoledSeries] = []
     for one in found:
@@ -164,12 +172,11 @@ def _mark_derived(found: list[RoledSeries]) -> list[RoledSeries]:
         others = [
             b
             for other in diffusion
-            if other is not one
-            and (len(b_values_of(other.series.instances)) > 1 or "DERIVED" not in other.series.first.image_type)
+            if other is not one and says_acquired(other.series)
             for b in b_values_of(acquired(other.series.instances))
         ]
-        single = one.role is SeriesRole.DWI and len(values) == 1 and "DERIVED" in one.series.first.image_type
-        if single and others and values[0] > max(others):
+        unsaid = one.role is SeriesRole.DWI and len(values) == 1 and not says_acquired(one.series)
+        if unsaid and others and values[0] > max(others):
             why = f"derived, and b {values[0]:g} is above every acquired b-value: calculated"
             marked.append(RoledSeries(one.series, SeriesRole.CALCULATED_B, why))
         else:

@@ -251,8 +251,44 @@ def test_two_equally_good_dwi_are_ambiguous(build, inspect):
     assert "series 6, 9" in str(found.refusal)
 
 
+def one_b(build, b, number, **changes):
+    """A derived series of one b-value whose SequenceName says that it was measured."""
+    return build.dwi((b,), number, **{"SequenceName": f"*ep_b{b}t", **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ImageType": ORIGINAL, "SequenceName": ""},
+        {"description": "ep2d_diff_b50_b800_tra", "SequenceName": ""},
+        {"description": "DWI b50, 400, 800", "SequenceName": ""},
+    ],
+)
+def test_what_says_that_a_b_value_of_its_own_was_acquired(build, inspect, changes):
+    found = inspect([*build.t2(), *one_b(build, 50, 8), *one_b(build, 800, 9, **changes), *build.adc()])
+    assert [one.number for one in found.chosen if one.role == "dwi"] == [8, 9]
+
+
+def test_a_derived_b_value_that_nothing_calls_acquired_is_left_out_or_refused(build, write, tmp_path):
+    """A calculated b 1000 without its name, among series of one b-value each."""
+    acquired = [image for b, number in ((50, 8), (400, 9), (800, 10)) for image in one_b(build, b, number)]
+    calculated = build.dwi((1000,), number=11, description="ep2d_diff_b1000")
+    rest = [*build.t2(), *build.adc()]
+    found = inspect_study(write([*acquired, *calculated, *rest]))
+    assert [one.number for one in found.chosen if one.role == "dwi"] == [8, 9, 10]
+    assert "calculated" in why(found, 11)
+    for image in acquired:
+        del image.SequenceName
+    silent = build.write([*acquired, *calculated, *rest], tmp_path / "silent")
+    found = inspect_study(silent)
+    assert reason(found) is Reason.SERIES_AMBIGUOUS
+    assert "b 1000 of series 11" in str(found.refusal)
+    named = inspect_study(silent, series=SeriesChoice(dwi="8+9+10"))
+    assert [one.number for one in named.chosen if one.role == "dwi"] == [8, 9, 10]
+
+
 def test_b_values_in_series_of_their_own_are_joined(build, write):
-    b50, b400, b800 = (build.dwi((b,), number=number) for b, number in ((50, 8), (400, 9), (800, 10)))
+    b50, b400, b800 = (one_b(build, b, number) for b, number in ((50, 8), (400, 9), (800, 10)))
     study = read_study(write([*b800, *build.t2(), *b50, *b400, *build.adc()]))
     assert list(study.dwi) == [50, 400, 800]
     assert [(one.number, one.b_values) for one in study.series if one.role == "dwi"] == [
@@ -263,7 +299,7 @@ def test_b_values_in_series_of_their_own_are_joined(build, write):
 
 
 def test_a_slice_missing_in_one_of_the_joined_series_is_refused(build, inspect):
-    b50, b800 = build.dwi((50,), number=8), build.dwi((800,), number=9)
+    b50, b800 = one_b(build, 50, 8), one_b(build, 800, 9)
     found = inspect([*build.t2(), *b50, *b800[:-1], *build.adc()])
     assert reason(found) is Reason.SLICE_MISSING
     assert "series 8 + 9, b 800" in str(found.refusal)
@@ -357,7 +393,7 @@ def test_maps_and_echo_planar_images_are_no_t2(build, inspect, changes, words):
 
 def test_b_0_in_a_series_of_its_own_is_joined_whatever_it_looks_like(build, write):
     plain = {"ImageType": ["ORIGINAL", "PRIMARY", "M"], "ScanningSequence": "SE"}
-    b0, b800 = build.dwi((0,), number=5, description="SShDWI", **plain), build.dwi((800,), number=6)
+    b0, b800 = build.dwi((0,), number=5, description="SShDWI", **plain), one_b(build, 800, 6)
     assert list(read_study(write([*build.t2(DiffusionBValue=0.0), *b0, *b800, *build.adc()])).dwi) == [0, 800]
 
 
