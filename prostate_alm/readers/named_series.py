@@ -4,8 +4,16 @@ from collections.abc import Sequence
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.dicom import DicomSeries
+from prostate_alm.readers.instance import Instance
 from prostate_alm.readers.series_choice import SeriesChoice
-from prostate_alm.readers.series_roles import RoledSeries, SeriesRole, is_axial
+from prostate_alm.readers.series_roles import (
+    RoledSeries,
+    SeriesRole,
+    b_values_of,
+    is_axial,
+    is_other_map,
+    named_t2_problem,
+)
 
 NamedSeries = dict[SeriesRole, list[DicomSeries]]
 
@@ -56,21 +64,33 @@ def _one(
         raise StudyRefusedError(
             Reason.SERIES_AMBIGUOUS, f"`{name}` names a series {words}, and {len(matching)} are; name one by number."
         )
-    if not _can_be(matching[0], role):
+    problem = _problem(matching[0], role)
+    if problem is not None:
         raise StudyRefusedError(
             Reason.SERIES_NOT_FOUND,
-            f"`{name}` names {matching[0].series.name}, which can't be that: {matching[0].why}; name another.",
+            f"`{name}` names {matching[0].series.name}, which can't be that: {problem}; name another.",
         )
     return matching[0]
 
 
-def _can_be(one: RoledSeries, role: SeriesRole) -> bool:
-    """What physics leaves open to a person's word."""
-    if one.role is role:
-        return True
+def _problem(one: RoledSeries, role: SeriesRole) -> str | None:
+    """Why a series can't be what a person named it for; None for what physics leaves open to a person's word."""
     first = one.series.first
-    if one.role is not SeriesRole.OTHER or not first.is_image or "MOSAIC" in first.image_type:
-        return role is SeriesRole.ADC and one.role is SeriesRole.DWI and "DERIVED" in first.image_type
-    if role is SeriesRole.T2:
-        return is_axial(one.series) and "EP" not in first.sequences
-    return role is SeriesRole.ADC and "DERIVED" in first.image_type
+    if one.role is role:
+        return None
+    if role is SeriesRole.T2 and one.role is SeriesRole.OTHER and _is_plain(first):
+        return named_t2_problem(first) if is_axial(one.series) else one.why
+    if role is SeriesRole.ADC and "DERIVED" in first.image_type and not is_other_map(one.series):
+        unnamed_map = one.role is SeriesRole.OTHER and _is_plain(first)
+        if unnamed_map or (one.role is SeriesRole.DWI and not _is_trace(one)):
+            return None
+    return one.why
+
+
+def _is_plain(first: Instance) -> bool:
+    return first.is_image and "MOSAIC" not in first.image_type
+
+
+def _is_trace(one: RoledSeries) -> bool:
+    """Whether a derived diffusion series holds weighted images, and is no map that bears the tags of its source."""
+    return "TRACEW" in one.series.first.image_type or len(b_values_of(one.series.instances)) > 1

@@ -78,6 +78,28 @@ def test_a_map_that_nothing_gives_away_is_known_by_hand(build, write, image_type
     assert numbers(read_study(folder, series=SeriesChoice(adc="8"))) == [("t2", 4), ("dwi", 6), ("adc", 8)]
 
 
+@pytest.mark.parametrize(
+    ("role", "changes", "words"),
+    [
+        ("t2", {"ScanningSequence": "GR", "EchoTime": 1.7, "RepetitionTime": 4.0}, "gradient echo"),
+        ("t2", {"ScanningSequence": "GR"}, "gradient echo"),
+        ("t2", {"EchoTime": 12}, "echo time 12 ms"),
+        ("t2", {"RepetitionTime": 600}, "repetition time 600 ms"),
+        ("t2", {"InversionTime": 220}, "inversion recovery"),
+        ("t2", {"ImageType": ["DERIVED", "PRIMARY", "T2 MAP"]}, "map"),
+        ("adc", {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "FA"]}, "anisotropy"),
+        ("adc", {"ImageType": ["DERIVED", "SECONDARY"], "description": "Exponential"}, "exponential"),
+        ("adc", {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"], "DiffusionBValue": 800.0}, "diffusion"),
+    ],
+)
+def test_physics_outranks_a_name(build, write, role, changes, words):
+    series = build.t2 if role == "t2" else build.adc
+    folder = write([*series(**{"number": 9, "description": "series nine", **changes}), *build.study()])
+    error = refusal(folder, **{role: "9"})
+    assert error.reason is Reason.SERIES_NOT_FOUND
+    assert words in str(error)
+
+
 def test_a_named_map_off_the_grid_is_refused(build, write):
     folder = write([*build.study(), *build.adc(number=8, spacing=(1.8, 1.5))])
     assert refusal(folder, adc="8").reason is Reason.GEOMETRY_INVALID
