@@ -69,13 +69,17 @@ def cohort_import(
     labels: Annotated[Path, typer.Option(help="CSV with the columns study, patient, label.")],
     out: OutDir,
     keys: Annotated[Path | None, typer.Option(help="Private file of the keys; default: OUT.keys.csv.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Another column of the CSV for the datalist.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Leave out poor images too, not only wrong ones.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove finished studies that no row names any more.")] = False,
     workers: Workers = None,
 ) -> None:
     """Import studies and labels as NIfTI with a datalist; every exclusion is explained. Resumes."""
     from prostate_alm.commands.cohort_import import import_cohort
 
-    import_cohort(dicom, labels, out, workers=_cores(workers), keys=keys, strict=strict)
+    import_cohort(
+        dicom, labels, out, workers=_cores(workers), keys=keys, keep=keep or (), strict=strict, prune=prune
+    )  # fmt: skip
 
 
 @cohort.command("split")

@@ -54,7 +54,7 @@ def demo(
         test_patients=test_patients, workers=workers,
     )  # fmt: skip
     console.rule("2 of 5: import: read, check and convert each study")
-    import_cohort(source / "dicom", source / "labels.csv", cohort, workers=workers)
+    import_cohort(source / "dicom", source / "labels.csv", cohort, workers=workers, keep=["reason"])
     console.rule(f"3 of 5: train {MEMBERS} members with BCE under the ranking constraint")
     settings = {"profile": "tiny", "max_epochs": epochs}
     datalist = (cohort / "datalist.json").absolute()

@@ -79,6 +79,7 @@ def import_dicom_cohort(
     keys: Path | None = None,
     strict: bool = False,
     prune: bool = False,
+    keep: Sequence[str] = (),
 ) -> ImportReport:
     """Read every study that a row of the label table names and write the cohort below `out`.
 
@@ -92,20 +93,22 @@ def import_dicom_cohort(
         workers: processes; each holds one study in memory.
         keys: the private keys file; None takes `OUT.keys.csv` beside `out`.
         strict: exclude also what is merely poor: motion, metal, a small field of view, contrast given.
+        keep: further columns of the label table that go into the datalist.
         prune: remove the folders of finished studies that no row names any more; else they are only left out.
 
     Returns:
         What was written to `import_report.json`.
 
     Raises:
-        ArgumentError: `dicom` is no folder.
+        ArgumentError: `dicom` is no folder, or one of `dicom` and `out` lies in the other.
         CohortError: the label table or the keys file can't be used, two rows lead to one study, none to any, another
             import is at work, a file can't be read or written, or no study was kept.
     """
     if not dicom.is_dir():
         raise ArgumentError("`dicom` must be a folder of studies, and there is none at the path given.")
     keys_file = keys or default_keys_file(out)
-    table = read_label_table(labels)
+    _check_apart(dicom, out)
+    table = read_label_table(labels, keep)
     _check_keys_file(keys_file, out)
     with _nameless(), locked(out):
         with Console(stderr=True).status("looking for the studies of the label table"):
@@ -136,6 +139,15 @@ def _nameless() -> Iterator[None]:
             f"a file or folder can't be read or written ({error.strerror or type(error).__name__}); check the disk and "
             "your rights. The same command goes on from here."
         ) from None
+
+
+def _check_apart(dicom: Path, out: Path) -> None:
+    source, target = dicom.resolve(), out.resolve()
+    if target.is_relative_to(source) or source.is_relative_to(target):
+        raise ArgumentError(
+            "`--dicom` and `--out` must lie apart, or the next import takes the cohort for studies; choose another "
+            "folder for `--out`."
+        )
 
 
 def _check_keys_file(keys: Path, out: Path) -> None:

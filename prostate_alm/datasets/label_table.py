@@ -1,10 +1,9 @@
 """The label table: a CSV with one row a study."""
 
-import csv
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from prostate_alm.datasets.datalist import DatalistEntry
+from prostate_alm.datasets.table_file import read_cells
 from prostate_alm.errors import ArgumentError, CohortError
 from prostate_alm.readers.series_choice import SeriesChoice
 
@@ -28,11 +28,12 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _UID = re.compile(r"\d+(\.\d+){3,}")
+_FURTHER = ("fold",)  # of the datalist, with a meaning of its own
 _MOST_WORDS = 20  # different ones in a column of categories
 
 
 class LabelRow(BaseModel):
-    """One row: which study, whose, its label and its side; further columns are kept where they hold no free text.
+    """One row: which study, whose, its label and its side; of the further columns, those that are asked for.
 
     `study` and `patient` may be any names: they stay in the keys file, and outputs hold keys in their place.
     """
@@ -77,11 +78,6 @@ class LabelRow(BaseModel):
         choice = SeriesChoice(self.t2_series, self.dwi_series, self.adc_series)
         return choice if choice else None
 
-    def without(self, columns: Sequence[str]) -> "LabelRow":
-        """The same row without some of its further columns."""
-        left = {name: text for name, text in (self.model_extra or {}).items() if name not in columns}
-        return self._at(self.line, {**self.model_dump(include=set(LabelRow.model_fields)), **left})
-
     @classmethod
     def _at(cls, line: int, cells: Mapping[str, Any]) -> "LabelRow":
         row = cls.model_validate(cells)
@@ -95,56 +91,58 @@ class LabelTable:
 
     Attributes:
         rows: in the order of the file.
-        left_out: columns that are not taken over, for they hold free text.
+        left_out: columns that are not taken over, for nobody asked for them.
     """
 
     rows: tuple[LabelRow, ...]
     left_out: tuple[str, ...] = ()
 
 
-def read_label_table(path: Path) -> LabelTable:
+def read_label_table(path: Path, keep: Collection[str] = ()) -> LabelTable:
     """Read and check a label table.
 
-    A further column is taken over when each of its cells is a number or one short word, with at most 20 different
-    words in all.
+    The columns of the table may be written in other cases, with spaces or hyphens, and stand between commas,
+    semicolons or tabs; empty rows are passed over.
+
+    Args:
+        path: a CSV in UTF-8.
+        keep: further columns to take over, as the table calls them: numbers or short words, at most 20 different ones.
 
     Raises:
-        CohortError: it is not there, lacks a column, a cell is wrong, a study stands twice, a patient is in
-            training and in test, a further column holds a date, a UID or the row's own study or patient, or has a
-            name that the datalist keeps for itself.
+        CohortError: it is not there, lacks a column, has one twice, a cell is wrong, a study stands twice, a patient is
+            in training and in test, or a column of `keep` is not there, holds free text, a date, a UID or the row's
+            own study or patient, or has a name that the datalist keeps for itself.
     """
-    if not path.is_file():
-        raise CohortError(
-            "there is no label table at the path of `--labels`; expected a CSV with study, patient, label."
-        )
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval="", strict=True)
-            names, rows = list(reader.fieldnames or ()), [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CohortError(f"the label table is no CSV in UTF-8 ({type(error).__name__}); save it as such.") from None
-    _check_columns(names)
-    table = [_row(line, row) for line, row in rows]
+    names, cells = read_cells(path, (*LabelRow.model_fields, *_FURTHER))
+    _check_kept(names, keep)
+    taken = (*LabelRow.model_fields, *_FURTHER, *keep)
+    table = [_row(line, {name: text for name, text in row.items() if name in taken}) for line, row in cells]
     _check_table(table)
     for row in table:
         _check_identity(row)
-    left_out = [name for name in names if _holds_free_text(name, table)]
-    return LabelTable(tuple(row.without(left_out) for row in table), tuple(left_out))
+    for name in keep:
+        if _holds_free_text(name, table):
+            raise CohortError(
+                f"the column `{name}` of the label table, named by `--keep`, holds more than numbers and a few short "
+                "words, and free text must not get into a cohort; don't keep it, or put categories in its place."
+            )
+    return LabelTable(tuple(table), tuple(name for name in names if name not in taken))
 
 
-def _check_columns(names: Sequence[str]) -> None:
+def _check_kept(names: Sequence[str], keep: Collection[str]) -> None:
     missing = [column for column in ("study", "patient", "label") if column not in names]
     if missing:
-        raise CohortError(f"the label table lacks the column `{missing[0]}`; it needs study, patient and label.")
-    taken = sorted(RESERVED.intersection(names))
-    if taken:
-        raise CohortError(f"the label table has a column `{taken[0]}`, which the datalist fills itself; rename it.")
+        told = f"; it has {', '.join(names)}" if len(missing) < 3 else " in its first line"  # else names of patients?
+        raise CohortError(f"the label table lacks the column `{missing[0]}`{told}; it needs study, patient and label.")
+    for name in keep:
+        if name in RESERVED:
+            raise CohortError(f"the datalist fills `{name}` itself; rename the column of the label table to keep it.")
+        if name not in names:
+            raise CohortError(f"the label table has no column `{name}`, which `--keep` names; is it spelled as there?")
 
 
 def _row(line: int, row: Mapping[str, str]) -> LabelRow:
-    if "" in row:
-        raise CohortError(f"line {line} of the label table has more cells than columns; quote cells that hold a comma.")
-    filled = {name: text.strip() for name, text in row.items() if text.strip() or name not in ("split", "high_b")}
+    filled = {name: text for name, text in row.items() if text or name not in ("split", "high_b")}
     try:
         read = LabelRow._at(line, filled)
         read.series_choice()

@@ -103,12 +103,19 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     (root / f"{WORD}-2").rename(root / "dump")
     (root / f"{WORD}-3").rename(root / "dump" / "deep")
     for number, break_study in enumerate((truncate, mix, malform), start=4):
-        break_study(sorted(shutil.copytree(root / f"{WORD}-0", root / f"{WORD}-{number}").glob("*-03-*")))
+        copy = shutil.copytree(root / f"{WORD}-0", root / f"{WORD}-{number}")
+        for path in copy.iterdir():
+            image = dcmread(path)
+            image.StudyInstanceUID = f"{uids[0][:60]}.{number}"
+            image.save_as(path, enforce_file_format=True)
+        break_study(sorted(copy.glob("*-03-*")))
     cells = [f"{WORD}-0", f"{WORD}-1", *uids[2:], *(f"{WORD}-{n}" for n in range(4, 7)), f"{WORD}-absent"]
     table = "".join(f"{cell},{WORD}p{n // 2},{n % 2},x{n}\n" for n, cell in enumerate(cells))
     (base / "labels.csv").write_text(f"study,patient,label,site\n{table}")
     command = [sys.executable, "-m", "prostate_alm.cli", "cohort", "import"]
     command += [
+        "--keep",
+        "site",
         "--workers",
         "2",
         "--dicom",
