@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from prostate_alm.datasets.label_table import LabelRow
 from prostate_alm.errors import CohortError, StudyRefusedError
@@ -149,16 +150,19 @@ def _scattered(
 
 
 def _named(root: Path, row: LabelRow) -> Path | None:
-    """The folder or zip of a row's name."""
-    path = root / row.study
+    """The folder or zip of a row's name; macOS may have taken its umlauts apart."""
     if any(part.startswith(".") for part in PurePosixPath(row.study).parts):
         return None
+    return _lies_at(root / row.study, row.line) or _lies_at(root / normalize("NFD", row.study), row.line)
+
+
+def _lies_at(path: Path, line: int) -> Path | None:
     beside = [path] if path.is_dir() or _is_zip(path) else []
     zips = [path.with_name(f"{path.name}{ending}") for ending in (".zip", ".ZIP")]
     found = beside + [one for one in zips if _is_zip(one)]
     if len(found) > 1:
         raise CohortError(
-            f"the study of line {row.line} of the label table lies there both as a folder and as a zip; remove one."
+            f"the study of line {line} of the label table lies there both as a folder and as a zip; remove one."
         )
     return found[0] if found else None
 

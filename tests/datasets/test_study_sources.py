@@ -129,6 +129,12 @@ def test_two_rows_for_one_study_are_refused_by_line(tree: Path, cells: tuple[str
         resolve_sources(tree, read_label_table(table).rows)
 
 
+def test_a_name_finds_its_folder_in_either_normal_form(tree: Path) -> None:
+    (tree / "Mu\u0308ller").mkdir()
+    (tree / "J\u00f6rg").mkdir()
+    assert list(resolve(tree, "M\u00fcller", "Jo\u0308rg").sources) == [2, 3]
+
+
 def test_a_study_as_folder_and_zip_is_refused(tree: Path) -> None:
     shutil.make_archive(str(tree / "dump"), "zip", tree / "dump")
     with pytest.raises(CohortError, match=r"line 2 .* as a folder and as a zip"):
