@@ -383,3 +383,6 @@ def test_a_cohort_of_nothing_is_an_error_with_a_report(tmp_path: Path) -> None:
     assert report["studies"][0]["reason"] == "INPUT_EMPTY"
     with pytest.raises(ArgumentError, match="folder"):
         import_dicom_cohort(tmp_path / "labels.csv", tmp_path / "labels.csv", tmp_path / "out")
+    for out in (tmp_path / "dicom" / "out", tmp_path):
+        with pytest.raises(ArgumentError, match="apart"):
+            import_dicom_cohort(tmp_path / "dicom", tmp_path / "labels.csv", out)
