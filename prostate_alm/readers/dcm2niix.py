@@ -28,7 +28,8 @@ from prostate_alm.readers.nifti import (
 from prostate_alm.readers.rules import CHOICE, ROLES
 from prostate_alm.readers.scrubbing import scrubbed, word_hashes
 from prostate_alm.readers.series_choice import SeriesChoice
-from prostate_alm.readers.series_roles import SeriesRole
+from prostate_alm.readers.series_roles import SeriesRole, tells_of_b
+from prostate_alm.readers.t2_rivals import T2Kind, refuse_better, refuse_unlike
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Acquisition, Geometry, Role, Series, Study, Volume
 
@@ -37,7 +38,8 @@ _T2_NAME = re.compile(r"(?<![A-Z0-9])T2")
 _SIDECAR_BYTES = 2**20
 _PATIENT_FIELDS = (  # of a sidecar that was not anonymised (dcm2niix -ba n)
     *("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
-    "InstitutionName",
+    *("InstitutionName", "InstitutionAddress", "OperatorsName", "PerformingPhysicianName", "RequestingPhysician"),
+    *("OtherPatientIDs", "OtherPatientNames", "PatientBirthName"),
 )
 _STUDY_ROLES = {SeriesRole.T2: Role.T2, SeriesRole.DWI: Role.DWI, SeriesRole.ADC: Role.ADC}
 
@@ -54,6 +56,7 @@ class _File:
     volumes: int
     role: SeriesRole = SeriesRole.OTHER
     why: str = ""
+    patient_words: frozenset[str] = frozenset()
 
     @property
     def number(self) -> int | None:
@@ -70,8 +73,35 @@ class _File:
     @property
     def shown(self) -> str:
         """The description without words of the patient, whom a sidecar may name."""
-        words = word_hashes(str(self.sidecar[name]) for name in _PATIENT_FIELDS if name in self.sidecar)
-        return scrubbed(self.description, words)
+        return self.scrubbed("SeriesDescription")
+
+    def scrubbed(self, name: str) -> str:
+        """A text of the sidecar for a person to read: without words of the patient, dates and IDs."""
+        return scrubbed(clean_text(str(self.sidecar.get(name, ""))), self.patient_words)
+
+    def milliseconds(self, name: str) -> float | None:
+        """A time that the sidecar states in seconds; None when it states none."""
+        stated = self.sidecar.get(name)
+        return float(stated) * 1000 if isinstance(stated, (int, float)) else None
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """What the sidecar lists under a name, as a list or between underscores or backslashes, upper case."""
+        stated = self.sidecar.get(name, "")
+        parts = stated if isinstance(stated, list) else re.split(r"[_\\]", str(stated))
+        return tuple(str(part).upper() for part in parts if part)
+
+    @property
+    def kind(self) -> T2Kind:
+        """What it was made with, as a T2."""
+        return T2Kind(
+            self.label,
+            self.image_type,
+            self.parts("ScanOptions"),
+            self.text,
+            bool(self.sidecar.get("ContrastBolusIngredient") or self.sidecar.get("ContrastBolusAgent")),
+            self.milliseconds("EchoTime"),
+            self.milliseconds("RepetitionTime"),
+        )
 
     @property
     def label(self) -> str:
@@ -94,7 +124,7 @@ def examine(files: Sequence[SourceFile], series: SeriesChoice, *, load: bool) ->
     """Choose one T2, one DWI and one ADC among the NIfTI files, and read them unless `load` is False."""
     found: list[_File] = []
     try:
-        found = [_with_role(one) for one in _described(files)]
+        found = _mark_derived([_with_role(one) for one in _described(files)])
         chosen = _choose(found, series)
         study = _load(chosen, series) if load else None
     except StudyRefusedError as error:
@@ -122,7 +152,11 @@ def _described(files: Sequence[SourceFile]) -> list[_File]:
                 volumes,
             )
         )
-    return sorted(described, key=lambda one: (math.inf if one.number is None else one.number, one.stem))
+    # a sidecar that names the patient speaks for those that don't
+    told = (str(one.sidecar[name]) for one in described for name in _PATIENT_FIELDS if name in one.sidecar)
+    words = word_hashes(told)
+    named = [replace(one, patient_words=words) for one in described]
+    return sorted(named, key=lambda one: (math.inf if one.number is None else one.number, one.stem))
 
 
 def _stem(file: SourceFile) -> tuple[str, str]:
@@ -156,6 +190,8 @@ def _role(one: _File) -> tuple[SeriesRole, str]:
     if set(one.image_type) & set(ROLES.map_types) or re.search(ROLES.map_description, one.text):
         return SeriesRole.OTHER, "a map computed from diffusion"
     calculated = any(part.startswith(ROLES.calculated_types) for part in one.image_type)
+    if re.search(ROLES.calculated_sequence, _sequence_name(one)):
+        return SeriesRole.CALCULATED_B, "the sidecar's SequenceName has two b-values: calculated"
     if calculated or re.search(ROLES.calculated_description, one.text):
         return SeriesRole.CALCULATED_B, "the sidecar or name says calculated"
     if one.b_values:
@@ -167,30 +203,116 @@ def _role(one: _File) -> tuple[SeriesRole, str]:
 def _no_t2(one: _File) -> str | None:
     """Why a file is no axial T2 volume; None when it is."""
     named = re.search(ROLES.not_t2_description, one.text)
+    problem = _no_axial_stack(one) or _other_physics(one)
+    if problem is not None:
+        return problem
+    if named:
+        return f"the description says {named[1]}"
+    echo, repetition = one.milliseconds("EchoTime"), one.milliseconds("RepetitionTime")
+    if echo is not None and repetition is not None:
+        weighted = echo >= ROLES.t2_echo_time and repetition > ROLES.t2_repetition_time
+        return None if weighted else f"echo time {echo:g} ms, repetition time {repetition:g} ms"
+    return None if _T2_NAME.search(one.text) else "neither sidecar nor name says T2"
+
+
+def _no_axial_stack(one: _File) -> str | None:
     if one.volumes != 1:
         return f"{one.volumes} volumes without b-values"
     if abs(one.geometry.direction[2, 2]) < ROLES.axial_cosine:
         return "not axial"
     if one.geometry.shape[2] < ROLES.t2_positions:
         return f"{one.geometry.shape[2]} slices, T2 has at least {ROLES.t2_positions}"
-    if named:
-        return f"the description says {named[1]}"
-    echo, repetition = one.sidecar.get("EchoTime"), one.sidecar.get("RepetitionTime")  # seconds
-    if isinstance(echo, (int, float)) and isinstance(repetition, (int, float)):
-        weighted = echo * 1000 >= ROLES.t2_echo_time and repetition * 1000 > ROLES.t2_repetition_time
-        return None if weighted else f"echo time {echo * 1000:g} ms, repetition time {repetition * 1000:g} ms"
-    return None if _T2_NAME.search(one.text) else "neither sidecar nor name says T2"
+    return None
+
+
+def _other_physics(one: _File) -> str | None:
+    """What a file was made with that no T2 is made with; None when its sidecar tells of nothing."""
+    sequences = one.parts("ScanningSequence")
+    if "GR" in sequences and "SE" not in sequences:
+        return "a gradient echo"
+    if "IR" in sequences or (one.milliseconds("InversionTime") or 0) > 0:
+        return "an inversion recovery"
+    if any(re.search(ROLES.map_type, part) for part in one.image_type):
+        return "ImageType says a map"
+    return None
+
+
+def _sequence_name(one: _File) -> str:
+    return str(one.sidecar.get("SequenceName", ""))
+
+
+def _says_acquired(one: _File) -> bool:
+    """Whether its sidecar tells that a single b-value was measured, or doesn't say that it was derived."""
+    if "DERIVED" not in one.image_type or len(set(one.b_values)) != 1:
+        return True
+    return tells_of_b(one.b_values[0], _sequence_name(one), one.description)
+
+
+def _mark_derived(found: Sequence[_File]) -> list[_File]:
+    """A single derived b-value above every acquired one was calculated, unless its sidecar says otherwise."""
+    diffusion = [one for one in found if one.role is SeriesRole.DWI]
+    acquired = [b for one in diffusion if _says_acquired(one) for b in one.b_values]
+    why = "derived, and above every acquired b-value: calculated"
+    return [
+        replace(one, role=SeriesRole.CALCULATED_B, why=why)
+        if one in diffusion and not _says_acquired(one) and acquired and one.b_values[0] > max(acquired)
+        else one
+        for one in found
+    ]
+
+
+def _refuse_contradicted(files: Sequence[_File]) -> None:
+    """Raise when a SequenceName holds another b-value than the ``.bval`` file."""
+    for one in files:
+        stated = re.search(ROLES.acquired_sequence, _sequence_name(one))
+        if stated and not any(abs(float(stated[1]) - b) <= ROLES.b_values_agree * max(b, 1) for b in one.b_values):
+            raise StudyRefusedError(
+                Reason.B_VALUE_UNKNOWN,
+                f"{one.label}: the SequenceName of the sidecar and the `.bval` file disagree; convert again.",
+            )
+
+
+def _choose_t2(candidates: Sequence[_File]) -> _File:
+    """The best kind of T2; of those that are acquired alike, the one of the smallest in-plane spacing."""
+    best = max((one.kind.merits for one in candidates), default=())
+    left = [one for one in candidates if one.kind.merits == best]
+    if left:
+        refuse_unlike([one.kind for one in left])
+    chosen = _only(left, "t2", key=lambda one: -_in_plane(one))
+    refuse_better(chosen.kind, [one.kind for one in candidates if one is not chosen])
+    return chosen
+
+
+def _problem_named(one: _File, role: str) -> str | None:
+    """Why a file can't be what a person named it for; None for what is left open to a person's word."""
+    if role == "t2":
+        echo, repetition = one.milliseconds("EchoTime"), one.milliseconds("RepetitionTime")
+        if one.role in {SeriesRole.DWI, SeriesRole.ADC, SeriesRole.CALCULATED_B}:
+            return f"{one.role}: {one.why}"
+        short = echo is not None and echo < ROLES.named_t2_echo_time
+        if short or (repetition is not None and repetition <= ROLES.t2_repetition_time):
+            return "not of the echo and repetition time of a T2"
+        return _no_axial_stack(one) or _other_physics(one)
+    if role == "dwi":
+        return None if one.role is SeriesRole.DWI else f"{one.role}: {one.why}"
+    other_map = set(one.image_type) & set(ROLES.map_types) or re.search(ROLES.map_description, one.text)
+    open_to_a_word = one.role is SeriesRole.ADC or (one.role is SeriesRole.OTHER and not other_map)
+    return None if open_to_a_word and one.volumes == 1 else f"{one.role}: {one.why}"
 
 
 def _choose(found: Sequence[_File], series: SeriesChoice) -> dict[SeriesRole, list[_File]]:
     """The files to read, by role; ADC is absent when it has to be fitted."""
     dwi = _named(found, series, "dwi") or _choose_dwi([one for one in found if one.role is SeriesRole.DWI])
-    t2 = _named(found, series, "t2") or [
-        _only([one for one in found if one.role is SeriesRole.T2], "t2", key=lambda one: -_in_plane(one))
-    ]
+    _refuse_contradicted(dwi)
+    t2 = _named(found, series, "t2") or [_choose_t2([one for one in found if one.role is SeriesRole.T2])]
     chosen = {SeriesRole.T2: t2, SeriesRole.DWI: dwi}
     on_grid = [one for one in found if one.role is SeriesRole.ADC and _same_grid(one, dwi[0])]
     adc = _named(found, series, "adc") or ([_only(on_grid, "adc")] if on_grid else [])
+    if adc and not _same_grid(adc[0], dwi[0]):
+        raise StudyRefusedError(
+            Reason.GEOMETRY_INVALID,
+            f"the ADC ({adc[0].label}) does not lie on the grid of the DWI; name one that does.",
+        )
     if adc:
         chosen[SeriesRole.ADC] = adc
     elif len({b for one in dwi for b in one.b_values}) < 2:
@@ -218,6 +340,12 @@ def _named(found: Sequence[_File], series: SeriesChoice, role: str) -> list[_Fil
             raise StudyRefusedError(
                 reason, f"what is named as `{role}_series` fits {len(fitting)} NIfTI files; name one by its number."
             )
+        problem = _problem_named(fitting[0], role)
+        if problem is not None:
+            raise StudyRefusedError(
+                Reason.SERIES_NOT_FOUND,
+                f"`{role}_series` names {fitting[0].label}, which can't be that: {problem}; name another.",
+            )
         named += fitting
     return named
 
@@ -239,7 +367,14 @@ def _choose_dwi(candidates: Sequence[_File]) -> list[_File]:
         raise StudyRefusedError(Reason.DWI_MISSING, "no NIfTI file has a `.bval` with a b-value above 0; add the DWI.")
     if len(families) > 1:
         raise _ambiguous([one for family in families for one in family], "dwi")
-    return families[0]
+    (family,) = families
+    if len(family) > 1 and not _says_acquired(max(family, key=lambda one: max(one.b_values))):
+        raise StudyRefusedError(
+            Reason.SERIES_AMBIGUOUS,
+            f"nothing says whether the highest b-value of {', '.join(one.label for one in family)} was acquired or"
+            " calculated; name the acquired ones as `dwi_series`.",
+        )
+    return family
 
 
 def _is_high(b_value: float) -> bool:
@@ -321,8 +456,8 @@ def _acquisition(chosen: Mapping[SeriesRole, Sequence[_File]]) -> Acquisition:
     strength = sidecar.get("MagneticFieldStrength")
     agents = [one.sidecar.get("ContrastBolusIngredient") for files in chosen.values() for one in files if one.sidecar]
     return Acquisition(
-        clean_text(str(sidecar.get("Manufacturer", ""))),
-        clean_text(str(sidecar.get("ManufacturersModelName", ""))),
+        chosen[SeriesRole.T2][0].scrubbed("Manufacturer"),
+        chosen[SeriesRole.T2][0].scrubbed("ManufacturersModelName"),
         float(strength) if isinstance(strength, (int, float)) else None,
         any(agents) if agents else None,
     )

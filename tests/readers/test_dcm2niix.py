@@ -139,3 +139,97 @@ def test_what_is_missing_is_named(folder: Path) -> None:
     save(folder / "diff_15.nii.gz", (8, 9, 12, 2), DWI_GRID)
     (folder / "diff_15.bval").write_text("50 800")
     assert reason(folder) is Reason.T2_MISSING
+
+
+TRACE = ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"]
+PLAIN = {"EchoTime": 0.1, "RepetitionTime": 4.0, "ImageType": ["ORIGINAL", "PRIMARY", "M"]}
+
+
+def add(
+    folder: Path, number: int, sidecar: dict[str, object], grid: np.ndarray = T2_GRID, b: int | None = None
+) -> None:
+    """One more file, of the size of the T2 or of the DWI."""
+    shape = (30, 30, 12) if grid is not DWI_GRID else (8, 9, 12)
+    save(folder / f"extra_{number}.nii.gz", shape, grid, seed=number)
+    (folder / f"extra_{number}.json").write_text(json.dumps({"SeriesNumber": number, **sidecar}))
+    if b is not None:
+        (folder / f"extra_{number}.bval").write_text(str(b))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"InversionTime": 0.22},
+        {"ScanningSequence": "SE_IR"},
+        {"ImageType": ["DERIVED", "PRIMARY", "T2 MAP"]},
+        {"ImageType": ["DERIVED", "SECONDARY", "MPR"]},
+        {"ScanOptions": "PFP_FS"},
+        {"ContrastBolusIngredient": "GADOLINIUM"},
+    ],
+)
+def test_no_lesser_t2_comes_before_a_plain_one(folder: Path, changes: dict[str, object]) -> None:
+    next(folder.glob("*tra_20110707_4.nii.gz")).unlink()
+    add(folder, 14, PLAIN)
+    add(folder, 15, {**PLAIN, **changes}, np.diag([-0.3, -0.3, 3.0, 1.0]))
+    assert chosen(examine(folder)[1])[0] == ("t2", 14, ())
+
+
+def test_t2_acquired_differently_are_ambiguous(folder: Path) -> None:
+    next(folder.glob("*tra_20110707_4.nii.gz")).unlink()
+    add(folder, 14, PLAIN)
+    add(folder, 15, {**PLAIN, "EchoTime": 0.07}, np.diag([-0.3, -0.3, 3.0, 1.0]))
+    assert reason(folder) is Reason.SERIES_AMBIGUOUS
+
+
+@pytest.mark.parametrize("calculated", [{"SequenceName": "ep_b50_1400"}, {"ImageType": TRACE}])
+def test_a_calculated_b_value_is_not_joined(folder: Path, calculated: dict[str, object]) -> None:
+    next(folder.glob("*_6.nii.gz")).unlink()
+    for number, b in ((10, 50), (11, 800)):
+        add(folder, number, {"ImageType": TRACE, "SequenceName": f"ep_b{b}t"}, DWI_GRID, b)
+    add(folder, 12, calculated, DWI_GRID, 1400)
+    assert chosen(examine(folder)[1])[1:3] == [("dwi", 10, (50,)), ("dwi", 11, (800,))]
+
+
+def test_what_may_be_calculated_is_refused(folder: Path) -> None:
+    next(folder.glob("*_6.nii.gz")).unlink()
+    for number, b in ((10, 50), (11, 800)):
+        add(folder, number, {"ImageType": TRACE}, DWI_GRID, b)
+    assert reason(folder) is Reason.SERIES_AMBIGUOUS
+    add(folder, 11, {"ImageType": TRACE, "SequenceName": "ep_b500t"}, DWI_GRID, 800)
+    assert reason(folder, SeriesChoice(dwi="10+11")) is Reason.B_VALUE_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"t2": "3"}, Reason.SERIES_NOT_FOUND),  # sagittal
+        ({"t2": "7"}, Reason.SERIES_NOT_FOUND),
+        ({"t2": "20"}, Reason.SERIES_NOT_FOUND),
+        ({"dwi": "7"}, Reason.SERIES_NOT_FOUND),
+        ({"dwi": "8"}, Reason.SERIES_NOT_FOUND),
+        ({"adc": "4"}, Reason.SERIES_NOT_FOUND),
+        ({"adc": "21"}, Reason.SERIES_NOT_FOUND),
+        ({"adc": "22"}, Reason.GEOMETRY_INVALID),
+    ],
+)
+def test_physics_and_grid_outrank_a_name(folder: Path, names: dict[str, str], expected: Reason) -> None:
+    add(folder, 20, {"EchoTime": 0.0017, "RepetitionTime": 0.004})
+    add(folder, 21, {"ImageType": ["DERIVED", "FA"]}, DWI_GRID)
+    add(folder, 22, {"ImageType": ["DERIVED", "ADC"]}, np.diag([-1.0, -1.0, 3.0, 1.0]))
+    assert reason(folder, SeriesChoice(**names)) is expected
+
+
+def test_nothing_of_a_sidecar_that_names_the_patient_is_shown(folder: Path) -> None:
+    canary = "Zyzzyva"
+    next(folder.glob("*tra_20110707_4.nii.gz")).unlink()
+    texts = {
+        "Manufacturer": f"Siemens of {canary}",
+        "ManufacturersModelName": f"{canary} 1",
+        "SeriesDescription": canary,
+    }
+    add(folder, 14, {**PLAIN, **texts})
+    (folder / f"{NAME}_t2_tse_sag_20110707_3.json").write_text(json.dumps({"PatientName": f"{canary}^Max"}))
+    inspection, study = examine(folder)
+    assert study is not None
+    assert canary not in f"{inspection!r} {study.series} {study.acquisition}"
+    assert study.acquisition.vendor == "Siemens of ***"
