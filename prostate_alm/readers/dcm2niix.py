@@ -5,126 +5,32 @@ by its grid. The rules are those of DICOM series as far as NIfTI keeps what they
 call a file by its series number: its name may hold a patient's.
 """
 
-import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from dataclasses import replace
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.adc import fit_adc
 from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.inspection import FoundSeries, Inspection
-from prostate_alm.readers.instance import clean_text
-from prostate_alm.readers.nifti import (
-    read_b_value_file,
-    read_nifti_grid,
-    read_nifti_volume,
-    read_nifti_volumes,
-    volumes_by_b_value,
-)
+from prostate_alm.readers.nifti import read_nifti_volume, read_nifti_volumes, volumes_by_b_value
+from prostate_alm.readers.nifti_files import NiftiFile, described_files
 from prostate_alm.readers.rules import CHOICE, ROLES
-from prostate_alm.readers.scrubbing import scrubbed, word_hashes
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole, tells_of_b
-from prostate_alm.readers.t2_rivals import T2Kind, refuse_better, refuse_unlike
+from prostate_alm.readers.t2_rivals import refuse_better, refuse_unlike
 from prostate_alm.readers.volume import content_key
-from prostate_alm.study import Acquisition, Geometry, Role, Series, Study, Volume
+from prostate_alm.study import Acquisition, Role, Series, Study, Volume
 
-_NUMBER = re.compile(r"(?:^|_)(\d{1,6})[a-z]?(?:_[A-Za-z]\w*)?$")
 _T2_NAME = re.compile(r"(?<![A-Z0-9])T2")
-_SIDECAR_BYTES = 2**20
-_PATIENT_FIELDS = (  # of a sidecar that was not anonymised (dcm2niix -ba n)
-    *("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
-    *("InstitutionName", "InstitutionAddress", "OperatorsName", "PerformingPhysicianName", "RequestingPhysician"),
-    *("OtherPatientIDs", "OtherPatientNames", "PatientBirthName"),
-)
 _STUDY_ROLES = {SeriesRole.T2: Role.T2, SeriesRole.DWI: Role.DWI, SeriesRole.ADC: Role.ADC}
-
-
-@dataclass(frozen=True, eq=False)
-class _File:
-    """One NIfTI file and what stands beside it."""
-
-    path: Path = field(repr=False)
-    stem: str = field(repr=False)
-    sidecar: Mapping[str, Any] = field(repr=False)
-    b_values: tuple[float, ...]
-    geometry: Geometry
-    volumes: int
-    role: SeriesRole = SeriesRole.OTHER
-    why: str = ""
-    patient_words: frozenset[str] = frozenset()
-
-    @property
-    def number(self) -> int | None:
-        """The series number, of the sidecar or at the end of the name."""
-        stated = self.sidecar.get("SeriesNumber")
-        named = _NUMBER.search(self.stem)
-        return stated if isinstance(stated, int) else int(named[1]) if named else None
-
-    @property
-    def description(self) -> str:
-        """The sidecar's description; empty without one, for the name may hold a patient's."""
-        return clean_text(str(self.sidecar.get("SeriesDescription", "")))
-
-    @property
-    def shown(self) -> str:
-        """The description without words of the patient, whom a sidecar may name."""
-        return self.scrubbed("SeriesDescription")
-
-    def scrubbed(self, name: str) -> str:
-        """A text of the sidecar for a person to read: without words of the patient, dates and IDs."""
-        return scrubbed(clean_text(str(self.sidecar.get(name, ""))), self.patient_words)
-
-    def milliseconds(self, name: str) -> float | None:
-        """A time that the sidecar states in seconds; None when it states none."""
-        stated = self.sidecar.get(name)
-        return float(stated) * 1000 if isinstance(stated, (int, float)) else None
-
-    def parts(self, name: str) -> tuple[str, ...]:
-        """What the sidecar lists under a name, as a list or between underscores or backslashes, upper case."""
-        stated = self.sidecar.get(name, "")
-        parts = stated if isinstance(stated, list) else re.split(r"[_\\]", str(stated))
-        return tuple(str(part).upper() for part in parts if part)
-
-    @property
-    def kind(self) -> T2Kind:
-        """What it was made with, as a T2."""
-        return T2Kind(
-            self.label,
-            self.image_type,
-            self.parts("ScanOptions"),
-            self.text,
-            bool(self.sidecar.get("ContrastBolusIngredient") or self.sidecar.get("ContrastBolusAgent")),
-            self.milliseconds("EchoTime"),
-            self.milliseconds("RepetitionTime"),
-        )
-
-    @property
-    def label(self) -> str:
-        """How messages speak of it."""
-        return "a file without series number" if self.number is None else f"series {self.number}"
-
-    @property
-    def text(self) -> str:
-        """What the rules look for words in, upper case."""
-        return f"{self.description} {self.stem}".upper()
-
-    @property
-    def image_type(self) -> tuple[str, ...]:
-        """ImageType of the sidecar, upper case."""
-        stated = self.sidecar.get("ImageType")
-        return tuple(str(part).upper() for part in stated) if isinstance(stated, list) else ()
 
 
 def examine(files: Sequence[SourceFile], series: SeriesChoice, *, load: bool) -> tuple[Inspection, Study | None]:
     """Choose one T2, one DWI and one ADC among the NIfTI files, and read them unless `load` is False."""
-    found: list[_File] = []
+    found: list[NiftiFile] = []
     try:
-        found = _mark_derived([_with_role(one) for one in _described(files)])
+        found = _mark_derived([_with_role(one) for one in described_files(files)])
         chosen = _choose(found, series)
         study = _load(chosen, series) if load else None
     except StudyRefusedError as error:
@@ -132,59 +38,13 @@ def examine(files: Sequence[SourceFile], series: SeriesChoice, *, load: bool) ->
     return _inspection(found, chosen, series, files, None), study
 
 
-def _described(files: Sequence[SourceFile]) -> list[_File]:
-    """Every NIfTI file with its sidecars, by series number and name."""
-    beside = {_stem(file): file.path for file in files if file.base_name.endswith((".bval", ".json"))}
-    described: list[_File] = []
-    for file in files:
-        if not file.base_name.endswith((".nii", ".nii.gz")) or file.base_name.startswith("."):
-            continue
-        stem, _ = _stem(file)
-        geometry, volumes = read_nifti_grid(file.path, "a NIfTI file")
-        b_value_file = beside.get((stem, ".bval"))
-        described.append(
-            _File(
-                file.path,
-                PurePosixPath(stem).name,
-                _sidecar(beside.get((stem, ".json"))),
-                tuple(read_b_value_file(b_value_file)) if b_value_file else (),
-                geometry,
-                volumes,
-            )
-        )
-    # a sidecar that names the patient speaks for those that don't
-    told = (str(one.sidecar[name]) for one in described for name in _PATIENT_FIELDS if name in one.sidecar)
-    words = word_hashes(told)
-    named = [replace(one, patient_words=words) for one in described]
-    return sorted(named, key=lambda one: (math.inf if one.number is None else one.number, one.stem))
-
-
-def _stem(file: SourceFile) -> tuple[str, str]:
-    """The name without its ending, and the ending of a sidecar."""
-    name = file.name
-    for ending in (".nii.gz", ".nii", ".bval", ".json"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)], ending
-    return name, ""
-
-
-def _sidecar(path: Path | None) -> dict[str, Any]:
-    if path is None or path.stat().st_size > _SIDECAR_BYTES:
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _with_role(one: _File) -> _File:
+def _with_role(one: NiftiFile) -> NiftiFile:
     """Decide a file's role: maps before b-values, for maps carry a ``.bval`` too."""
     role, why = _role(one)
     return replace(one, role=role, why=why)
 
 
-def _role(one: _File) -> tuple[SeriesRole, str]:
+def _role(one: NiftiFile) -> tuple[SeriesRole, str]:
     if "ADC" in one.image_type or re.search(ROLES.adc_description, one.text):
         return SeriesRole.ADC, "the sidecar or name says ADC"
     if set(one.image_type) & set(ROLES.map_types) or re.search(ROLES.map_description, one.text):
@@ -200,7 +60,7 @@ def _role(one: _File) -> tuple[SeriesRole, str]:
     return (SeriesRole.OTHER, problem) if problem else (SeriesRole.T2, "axial T2 by its sidecar or name")
 
 
-def _no_t2(one: _File) -> str | None:
+def _no_t2(one: NiftiFile) -> str | None:
     """Why a file is no axial T2 volume; None when it is."""
     named = re.search(ROLES.not_t2_description, one.text)
     problem = _no_axial_stack(one) or _other_physics(one)
@@ -215,7 +75,7 @@ def _no_t2(one: _File) -> str | None:
     return None if _T2_NAME.search(one.text) else "neither sidecar nor name says T2"
 
 
-def _no_axial_stack(one: _File) -> str | None:
+def _no_axial_stack(one: NiftiFile) -> str | None:
     if one.volumes != 1:
         return f"{one.volumes} volumes without b-values"
     if abs(one.geometry.direction[2, 2]) < ROLES.axial_cosine:
@@ -225,7 +85,7 @@ def _no_axial_stack(one: _File) -> str | None:
     return None
 
 
-def _other_physics(one: _File) -> str | None:
+def _other_physics(one: NiftiFile) -> str | None:
     """What a file was made with that no T2 is made with; None when its sidecar tells of nothing."""
     sequences = one.parts("ScanningSequence")
     if "GR" in sequences and "SE" not in sequences:
@@ -237,18 +97,18 @@ def _other_physics(one: _File) -> str | None:
     return None
 
 
-def _sequence_name(one: _File) -> str:
+def _sequence_name(one: NiftiFile) -> str:
     return str(one.sidecar.get("SequenceName", ""))
 
 
-def _says_acquired(one: _File) -> bool:
+def _says_acquired(one: NiftiFile) -> bool:
     """Whether its sidecar tells that a single b-value was measured, or doesn't say that it was derived."""
     if "DERIVED" not in one.image_type or len(set(one.b_values)) != 1:
         return True
     return tells_of_b(one.b_values[0], _sequence_name(one), one.description)
 
 
-def _mark_derived(found: Sequence[_File]) -> list[_File]:
+def _mark_derived(found: Sequence[NiftiFile]) -> list[NiftiFile]:
     """A single derived b-value above every acquired one was calculated, unless its sidecar says otherwise."""
     diffusion = [one for one in found if one.role is SeriesRole.DWI]
     acquired = [b for one in diffusion if _says_acquired(one) for b in one.b_values]
@@ -261,7 +121,7 @@ def _mark_derived(found: Sequence[_File]) -> list[_File]:
     ]
 
 
-def _refuse_contradicted(files: Sequence[_File]) -> None:
+def _refuse_contradicted(files: Sequence[NiftiFile]) -> None:
     """Raise when a SequenceName holds another b-value than the ``.bval`` file."""
     for one in files:
         stated = re.search(ROLES.acquired_sequence, _sequence_name(one))
@@ -272,7 +132,7 @@ def _refuse_contradicted(files: Sequence[_File]) -> None:
             )
 
 
-def _choose_t2(candidates: Sequence[_File]) -> _File:
+def _choose_t2(candidates: Sequence[NiftiFile]) -> NiftiFile:
     """The best kind of T2; of those that are acquired alike, the one of the smallest in-plane spacing."""
     best = max((one.kind.merits for one in candidates), default=())
     left = [one for one in candidates if one.kind.merits == best]
@@ -283,7 +143,7 @@ def _choose_t2(candidates: Sequence[_File]) -> _File:
     return chosen
 
 
-def _problem_named(one: _File, role: str) -> str | None:
+def _problem_named(one: NiftiFile, role: str) -> str | None:
     """Why a file can't be what a person named it for; None for what is left open to a person's word."""
     if role == "t2":
         echo, repetition = one.milliseconds("EchoTime"), one.milliseconds("RepetitionTime")
@@ -300,7 +160,7 @@ def _problem_named(one: _File, role: str) -> str | None:
     return None if open_to_a_word and one.volumes == 1 else f"{one.role}: {one.why}"
 
 
-def _choose(found: Sequence[_File], series: SeriesChoice) -> dict[SeriesRole, list[_File]]:
+def _choose(found: Sequence[NiftiFile], series: SeriesChoice) -> dict[SeriesRole, list[NiftiFile]]:
     """The files to read, by role; ADC is absent when it has to be fitted."""
     dwi = _named(found, series, "dwi") or _choose_dwi([one for one in found if one.role is SeriesRole.DWI])
     _refuse_contradicted(dwi)
@@ -323,12 +183,12 @@ def _choose(found: Sequence[_File], series: SeriesChoice) -> dict[SeriesRole, li
     return chosen
 
 
-def _named(found: Sequence[_File], series: SeriesChoice, role: str) -> list[_File]:
+def _named(found: Sequence[NiftiFile], series: SeriesChoice, role: str) -> list[NiftiFile]:
     """The files a person named for a role."""
     text, numbers = getattr(series, role), series.numbers(role)
     if text is None:
         return []
-    named: list[_File] = []
+    named: list[NiftiFile] = []
     for wanted in numbers or (text,):
         fitting = [
             one
@@ -350,12 +210,12 @@ def _named(found: Sequence[_File], series: SeriesChoice, role: str) -> list[_Fil
     return named
 
 
-def _choose_dwi(candidates: Sequence[_File]) -> list[_File]:
+def _choose_dwi(candidates: Sequence[NiftiFile]) -> list[NiftiFile]:
     """One file of several b-values or, without one, the files of one b-value each that share a grid."""
     several = [one for one in candidates if len(set(one.b_values)) > 1]
     if several:
         return [_only(several, "dwi", key=lambda one: max((b for b in one.b_values if _is_high(b)), default=0.0))]
-    families: list[list[_File]] = []
+    families: list[list[NiftiFile]] = []
     for one in candidates:
         family = next((family for family in families if _same_grid(family[0], one)), None)
         if family is None:
@@ -382,7 +242,7 @@ def _is_high(b_value: float) -> bool:
     return low <= b_value <= high
 
 
-def _only(candidates: Sequence[_File], role: str, key: Callable[[_File], float] = lambda _: 0.0) -> _File:
+def _only(candidates: Sequence[NiftiFile], role: str, key: Callable[[NiftiFile], float] = lambda _: 0.0) -> NiftiFile:
     """The candidate with the largest key."""
     if not candidates:
         reason = {"t2": Reason.T2_MISSING, "dwi": Reason.DWI_MISSING}.get(role, Reason.ADC_MISSING)
@@ -394,22 +254,22 @@ def _only(candidates: Sequence[_File], role: str, key: Callable[[_File], float] 
     return left[0]
 
 
-def _ambiguous(candidates: Sequence[_File], role: str) -> StudyRefusedError:
+def _ambiguous(candidates: Sequence[NiftiFile], role: str) -> StudyRefusedError:
     return StudyRefusedError(
         Reason.SERIES_AMBIGUOUS,
         f"{', '.join(one.label for one in candidates)} could each be the {role}; name one as `{role}_series`.",
     )
 
 
-def _in_plane(one: _File) -> float:
+def _in_plane(one: NiftiFile) -> float:
     return round(max(one.geometry.spacing[:2]), 3)
 
 
-def _same_grid(one: _File, other: _File) -> bool:
+def _same_grid(one: NiftiFile, other: NiftiFile) -> bool:
     return one.geometry.is_close(other.geometry, tolerance_mm=0.1)
 
 
-def _load(chosen: Mapping[SeriesRole, Sequence[_File]], series: SeriesChoice) -> Study:
+def _load(chosen: Mapping[SeriesRole, Sequence[NiftiFile]], series: SeriesChoice) -> Study:
     by_b = _read_dwi(chosen[SeriesRole.DWI])
     t2 = read_nifti_volume(chosen[SeriesRole.T2][0].path, "t2")
     adc = read_nifti_volume(chosen[SeriesRole.ADC][0].path, "adc") if SeriesRole.ADC in chosen else fit_adc(by_b)
@@ -424,7 +284,7 @@ def _load(chosen: Mapping[SeriesRole, Sequence[_File]], series: SeriesChoice) ->
     )
 
 
-def _read_dwi(files: Sequence[_File]) -> dict[float, Volume]:
+def _read_dwi(files: Sequence[NiftiFile]) -> dict[float, Volume]:
     volumes = [volume for one in files for volume in read_nifti_volumes(one.path, "dwi")]
     if any(not _same_grid(one, files[0]) for one in files):
         raise StudyRefusedError(
@@ -433,7 +293,7 @@ def _read_dwi(files: Sequence[_File]) -> dict[float, Volume]:
     return volumes_by_b_value(volumes, [b for one in files for b in one.b_values])
 
 
-def _series(chosen: Mapping[SeriesRole, Sequence[_File]]) -> tuple[Series, ...]:
+def _series(chosen: Mapping[SeriesRole, Sequence[NiftiFile]]) -> tuple[Series, ...]:
     return tuple(
         Series(
             _STUDY_ROLES[role],
@@ -446,12 +306,12 @@ def _series(chosen: Mapping[SeriesRole, Sequence[_File]]) -> tuple[Series, ...]:
     )
 
 
-def _flags(chosen: Mapping[SeriesRole, Sequence[_File]], series: SeriesChoice) -> tuple[Reason, ...]:
+def _flags(chosen: Mapping[SeriesRole, Sequence[NiftiFile]], series: SeriesChoice) -> tuple[Reason, ...]:
     computed = (Reason.ADC_COMPUTED,) if SeriesRole.ADC not in chosen else ()
     return (*computed, Reason.SERIES_NAMED_BY_HAND) if series else computed
 
 
-def _acquisition(chosen: Mapping[SeriesRole, Sequence[_File]]) -> Acquisition:
+def _acquisition(chosen: Mapping[SeriesRole, Sequence[NiftiFile]]) -> Acquisition:
     sidecar = chosen[SeriesRole.T2][0].sidecar
     strength = sidecar.get("MagneticFieldStrength")
     agents = [one.sidecar.get("ContrastBolusIngredient") for files in chosen.values() for one in files if one.sidecar]
@@ -464,8 +324,8 @@ def _acquisition(chosen: Mapping[SeriesRole, Sequence[_File]]) -> Acquisition:
 
 
 def _inspection(
-    found: Sequence[_File],
-    chosen: Mapping[SeriesRole, Sequence[_File]],
+    found: Sequence[NiftiFile],
+    chosen: Mapping[SeriesRole, Sequence[NiftiFile]],
     series: SeriesChoice,
     files: Sequence[SourceFile],
     refusal: StudyRefusedError | None,
