@@ -228,7 +228,11 @@ def _report(
         rows_without_study=sorted(set(resolution.missing) - {row.label.line for row in gone}),
         studies_without_row=resolution.studies_without_row,
         folders_without_row=folders_without_row,
-        conflicts=[*_conflicts(table.rows, keys), *(_source_gone(row) for row in gone)],
+        conflicts=[
+            *_identities(table.rows, resolution.patient_ids, keys),
+            *_conflicts(table.rows, keys),
+            *(_source_gone(row) for row in gone),
+        ],
         near_duplicates=_near_duplicates([row for row in rows if row.imported.kept]),
     )
 
@@ -259,6 +263,39 @@ def _conflicts(rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> list[L
         of_patient[row.patient].append(row)
     repeated = [theirs for theirs in of_patient.values() if len(theirs) > 1]
     return [_conflict(theirs, keys) for theirs in sorted(repeated, key=lambda one: len({row.label for row in one}) < 2)]
+
+
+def _identities(
+    rows: Sequence[LabelRow], patient_ids: Mapping[int, str], keys: Mapping[int, StudyKey]
+) -> list[LabelConflict]:
+    """Where the headers and the label table disagree on who is one patient; training against test comes first."""
+    of_id: defaultdict[str, list[LabelRow]] = defaultdict(list)
+    of_patient: defaultdict[str, list[LabelRow]] = defaultdict(list)
+    for row in rows:
+        if row.line in patient_ids:
+            of_id[patient_ids[row.line]].append(row)
+            of_patient[row.patient].append(row)
+    shared = [theirs for theirs in of_id.values() if len({row.patient for row in theirs}) > 1]
+    shared.sort(key=lambda theirs: len({row.split for row in theirs}), reverse=True)
+    differ = [theirs for theirs in of_patient.values() if len({patient_ids[row.line] for row in theirs}) > 1]
+    return [
+        *(_identity(ConflictKind.PATIENT_ID_SHARED, theirs, keys) for theirs in shared),
+        *(_identity(ConflictKind.PATIENT_IDS_DIFFER, theirs, keys) for theirs in differ),
+    ]
+
+
+def _identity(kind: ConflictKind, rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> LabelConflict:
+    if kind is ConflictKind.PATIENT_IDS_DIFFER:
+        message = f"patient {keys[rows[0].line].patient_key} has studies of different PatientIDs; is it one person?"
+    else:
+        across = ", in training and in test" if len({row.split for row in rows}) > 1 else ""
+        message = (
+            f"{len(rows)} studies have one PatientID and different patients in the label table{across}; give them one "
+            "`patient`, unless the export gave strangers one PatientID."
+        )
+    return LabelConflict(
+        kind=kind, keys=[keys[row.line].study_key for row in rows], lines=[row.line for row in rows], message=message
+    )
 
 
 def _source_gone(row: _Row) -> LabelConflict:

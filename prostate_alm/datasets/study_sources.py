@@ -6,7 +6,7 @@ Nothing is guessed: a row that several studies match has none, nor has one whose
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -83,12 +83,14 @@ class Resolution:
         ambiguous: lines of rows that have no one study, each with the reason in a sentence.
         missing: lines of rows that nothing matches.
         studies_without_row: how many inputs no row matches.
+        patient_ids: hash of the PatientID of each row whose headers state one, by its line. Never to be written.
     """
 
     sources: Mapping[int, StudySource]
     ambiguous: Mapping[int, str]
     missing: tuple[int, ...]
     studies_without_row: int
+    patient_ids: Mapping[int, str] = field(default_factory=dict, repr=False)
 
 
 def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
@@ -126,22 +128,28 @@ def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
     found = len(dicom) + sum(len(groups) for groups in mha.values())
     others = _folders_of_nothing(root, claimed, dicom, mha)
     sources |= {line: StudySource(root, one) for line, one in taken.items()}
-    scattered = _scattered(named, taken, dicom)
+    studies = {line: studies_in(path) for line, path in named.items()}
+    scattered = _scattered(studies, taken, dicom)
+    patient_ids = {line: next(iter(inside.values())) for line, inside in studies.items() if len(inside) == 1}
+    patient_ids |= {line: one.patient_id for line, one in taken.items() if isinstance(one, FoundStudy)}
     return Resolution(
         {line: source for line, source in sources.items() if line not in scattered},
         ambiguous | dict.fromkeys(sorted(scattered), _SCATTERED),
         tuple(missing),
         found - len(taken) + others,
+        {line: patient for line, patient in patient_ids.items() if patient},
     )
 
 
 def _scattered(
-    named: Mapping[int, Path], taken: Mapping[int, FoundStudy | tuple[SourceFile, ...]], dicom: Sequence[FoundStudy]
+    named: Mapping[int, Collection[str]],
+    taken: Mapping[int, FoundStudy | tuple[SourceFile, ...]],
+    dicom: Sequence[FoundStudy],
 ) -> frozenset[int]:
     """Lines of rows whose study lies in several of the inputs: each of these may be half of it, or all are copies."""
     holders: defaultdict[str, list[int | None]] = defaultdict(list)
-    for line, path in named.items():
-        for study in studies_in(path):
+    for line, studies in named.items():
+        for study in studies:
             holders[study].append(line)
     lines = {id(one): line for line, one in taken.items()}
     for one in dicom:

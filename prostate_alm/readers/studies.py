@@ -32,6 +32,7 @@ class FoundStudy:
         folders: relative folders its files lie in; they may hold a patient's name, so keep them out of outputs.
         refusal: why it can't be read, where that shows already.
         source: the zip it lies in; None for plain files.
+        patient_id: hash of its PatientID, which can be guessed: keep it out of outputs.
     """
 
     key: str
@@ -41,6 +42,7 @@ class FoundStudy:
     folders: tuple[str, ...] = field(default=(), repr=False)
     refusal: StudyRefusedError | None = None
     source: Path | None = field(default=None, repr=False)
+    patient_id: str = field(default="", repr=False)
     _study: str = field(default="", repr=False)
     _instances: tuple[Instance, ...] = field(default=(), repr=False)
     _names: frozenset[str] = field(default=frozenset(), repr=False)
@@ -122,8 +124,10 @@ def find_studies_beside(root: Path, claimed: Collection[Path], *, salt: str) -> 
         return _in_files(files_beside(root, claimed), _TREE, salt)
 
 
-def studies_in(path: Path) -> frozenset[str]:
+def studies_in(path: Path) -> dict[str, str]:
     """The studies in a folder or zip, by the first image of each of its folders, and the first of a zip.
+
+    Each comes with the hash of its PatientID.
 
     So a cohort is looked through for studies in several places at the cost of a few headers a study. An input that
     can't be read has none here: reading it says why.
@@ -132,22 +136,22 @@ def studies_in(path: Path) -> frozenset[str]:
         with refusing():
             if not path.is_dir():
                 with closing(one_by_one(path, Limits())) as members:
-                    return frozenset({_first_study(members)}) - {""}
+                    return dict(_first_study(members))
             folders: defaultdict[PurePosixPath, list[SourceFile]] = defaultdict(list)
             for file in files_beside(path, ()):
                 folders[PurePosixPath(file.name).parent].append(file)
-            return frozenset(_first_study(files) for files in folders.values()) - {""}
+            return dict(one for files in folders.values() for one in _first_study(files))
     except StudyRefusedError:
-        return frozenset()
+        return {}
 
 
-def _first_study(files: Iterable[SourceFile]) -> str:
-    """The study of the first image that can be read; empty where none is DICOM."""
+def _first_study(files: Iterable[SourceFile]) -> list[tuple[str, str]]:
+    """Study and PatientID of the first image that can be read; nothing where none is DICOM."""
     for file in files:
         for _, images in read_files([file]):
             if isinstance(images, list) and images:
-                return images[0].study
-    return ""
+                return [(images[0].study, images[0].patient_id)] if images[0].study else []
+    return []
 
 
 def files_beside(root: Path, claimed: Collection[Path]) -> list[SourceFile]:
@@ -228,6 +232,7 @@ def _found(
         series=len({image.series for image in images}),
         folders=tuple(sorted(str(folder) for folder in folders)),
         refusal=refusal,
+        patient_id=first.patient_id,
         _study=first.study,
         _instances=tuple(images),
         _names=frozenset(name for one in images for name in (one.study, one.accession, one.patient_id)) - {""},

@@ -126,6 +126,8 @@ def test_every_study_row_and_input_is_accounted_for(imported: tuple[Path, Import
     assert report.rows_without_study == [6]
     assert report.studies_without_row == 1
     assert [(one.kind, one.lines) for one in report.conflicts] == [
+        (ConflictKind.PATIENT_ID_SHARED, [2, 5]),
+        (ConflictKind.PATIENT_IDS_DIFFER, [2, 3]),
         (ConflictKind.LABELS_DIFFER, [2, 3]),
         (ConflictKind.PATIENT_REPEATED, [5, 6]),
     ]
