@@ -335,13 +335,14 @@ def test_what_dcm2niix_and_picai_write_is_imported_and_a_wrong_b_value_is_not(tm
     (tmp_path / "dicom" / mha.plan.key).rename(tmp_path / "dicom" / "images")
     table = f"study,patient,label,high_b\n{nifti.plan.key},p1,0,\n10002_1000002,p2,1,{mha.high_b:g}\n"
     (tmp_path / "labels.csv").write_text(table)
-    report = rerun(tmp_path, tmp_path / "out")
+    labels, out = tmp_path / "labels.csv", tmp_path / "out"
+    report = import_dicom_cohort(tmp_path / "dicom", labels, out)
     assert [(study.kept, study.b_values) for study in report.studies] == [
         (True, list(nifti.studies[0].dwi)),
         (True, [mha.high_b]),
     ]
-    (tmp_path / "labels.csv").write_text(table.replace("p1,0,", "p1,0,1234"))
-    assert rerun(tmp_path, tmp_path / "out").excluded_by_reason == {"B_VALUE_UNKNOWN": 1}
+    labels.write_text(table.replace("p1,0,", "p1,0,1234"))
+    assert import_dicom_cohort(tmp_path / "dicom", labels, out).excluded_by_reason == {"B_VALUE_UNKNOWN": 1}
 
 
 def test_the_same_images_under_two_patients_are_found(again: tuple[Path, Path]) -> None:
