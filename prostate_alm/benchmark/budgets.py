@@ -42,7 +42,7 @@ PAPER = Budget(
 # three trials a method, two with more classes: of its parameter or, without one, the learning rate; of the
 # constraint, `mu`
 _REDUCED_BINARY: Settings = {"width": 16, "max_epochs": 15, "precision": "bfloat16"}
-_REDUCED_MULTICLASS: Settings = {"max_epochs": 6, "precision": "bfloat16"}
+_REDUCED_MULTICLASS: Settings = {"max_epochs": 30, "precision": "bfloat16"}
 REDUCED = Budget(
     "reduced",
     {
