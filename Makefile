@@ -45,7 +45,7 @@ serve: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/$(PART).py
 
-# the importer against hundreds of generated studies, good and bad, and killed in the middle: an hour of a core
+# the importer against hundreds of generated studies, good and bad, and killed in the middle
 soak: $(READY)
 	$(BIN)/python benchmarks/import_corpus.py --cases $(CASES) --seeds $(SEEDS) --dcm2niix --workers $(WORKERS)
 	$(BIN)/python benchmarks/import_kills.py

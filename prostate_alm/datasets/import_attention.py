@@ -97,7 +97,6 @@ def _conflicts(report: ImportReport) -> Iterator[Notice]:
     titles: dict[ConflictKind, tuple[Level, str]] = {
         ConflictKind.PATIENT_ID_SHARED: ("error", "of one PatientID under several patients of the label table"),
         ConflictKind.LABELS_DIFFER: ("error", "with labels that contradict each other"),
-        ConflictKind.STUDY_NAMED_TWICE: ("error", "of rows that name one study"),
         ConflictKind.PATIENT_IDS_DIFFER: ("warning", "of one patient of the label table under several PatientIDs"),
         ConflictKind.SOURCE_GONE: ("warning", "of a study kept from an earlier import, whose files are gone now"),
         ConflictKind.PATIENT_REPEATED: ("note", "of a patient with several studies"),

@@ -25,7 +25,6 @@ class ConflictKind(StrEnum):
 
     LABELS_DIFFER = "labels_differ"
     PATIENT_REPEATED = "patient_repeated"
-    STUDY_NAMED_TWICE = "study_named_twice"
     SOURCE_GONE = "source_gone"
     PATIENT_ID_SHARED = "patient_id_shared"
     PATIENT_IDS_DIFFER = "patient_ids_differ"
