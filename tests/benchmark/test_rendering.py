@@ -86,10 +86,12 @@ def test_markdown_says_what_was_chosen_and_how_large_the_constraint_was():
     other = Choice(method="BCE", ratio=200, settings={}, share=None)
     text = to_markdown(table_1().model_copy(update={"choices": (chosen, other)}))
     parts = text.split("#### Class ratio 1:200")
-    assert markdown_rows(parts[0], "share of the training loss:")["ALM + BCE"] == [
-        "mu 1e-05, learning_rate 0.002", "0.4 %"
-    ]  # fmt: skip
-    assert markdown_rows(parts[1], "share of the training loss:")["BCE"] == ["–", "–"]
+    assert markdown_rows(parts[0], "share of the training loss:") == {
+        "Method": ["chosen", "share"], ":---": ["---:", "---:"], "ALM + BCE": ["mu 1e-05, learning_rate 0.002", "0.4 %"]
+    }  # fmt: skip
+    assert markdown_rows(parts[1], "share of the training loss:") == {
+        "Method": ["chosen", "share"], ":---": ["---:", "---:"], "BCE": ["–", "–"]
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("number", range(1, 17))
