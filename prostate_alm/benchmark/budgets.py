@@ -69,14 +69,14 @@ REDUCED = Budget(
 )
 
 _SMOKE_GRID = Grids({}, [1e-3], [(1e-5, 2.0)], [0.25])
-_SMOKE: Settings = {"width": 4, "max_epochs": 1, "precision": "bfloat16"}
+_SMOKE: Settings = {"width": 4, "max_epochs": 1}
 SMOKE = Budget(
     "smoke",
     {
         "cifar10_binary": _SMOKE,
         "cifar100_binary": _SMOKE,
-        "cifar10_long_tailed": {"max_epochs": 1, "precision": "bfloat16"},
-        "cifar100_long_tailed": {"max_epochs": 1, "precision": "bfloat16"},
+        "cifar10_long_tailed": {"max_epochs": 1},
+        "cifar100_long_tailed": {"max_epochs": 1},
     },
     _SMOKE_GRID,
     Grids({}, [0.1], [(1e-5, 2.0)], [0.1]),

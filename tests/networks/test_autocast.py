@@ -55,3 +55,14 @@ def test_another_precision_is_refused() -> None:
     wrong: Any = "float16"
     with pytest.raises(ArgumentError, match="Available: 'float32', 'bfloat16'"):
         AutocastInferer(wrong)
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "told"),
+    [("AVX2", "bfloat16", True), ("AVX2", "float32", False), ("AVX512", "bfloat16", False)],
+)
+def test_slow_bfloat16_is_said(monkeypatch: Any, caplog: Any, capability: str, precision: Any, told: bool) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    AutocastInferer(precision)
+    assert ("emulates bfloat16" in caplog.text) is told
