@@ -109,3 +109,17 @@ def read_manifest(folder: Path, *, expect_sha256: str | None = None) -> tuple[Ma
             f"files differ from {MANIFEST}: {', '.join(differing)}. Restore the folder as it was written."
         )
     return manifest, identity
+
+
+def sealed_bytes(folder: Path, name: str, manifest: Manifest) -> bytes:
+    """The bytes of a file, hashed after they were read: what is used is what was sealed.
+
+    Raises:
+        EnsembleError: the manifest does not know the file, or it changed since.
+    """
+    if name not in manifest.files:
+        raise EnsembleError(f"the ensemble holds no `{name}`; copy the folder whole.")
+    content = (folder / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+        raise EnsembleError(f"`{name}` changed while the ensemble was read; keep the folder still and start again.")
+    return content

@@ -1,6 +1,5 @@
 """Load an ensemble folder and score studies with it. Knows no threshold."""
 
-import hashlib
 import io
 import math
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from prostate_alm.errors import ArgumentError, EnsembleError
 from prostate_alm.inference.config import InferenceConfig, read_inference_config
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.networks.weights import load_weights
-from prostate_alm.parcel import INFERENCE_CONFIG, OPERATING_POINTS, WEIGHTS, Manifest, read_manifest
+from prostate_alm.parcel import INFERENCE_CONFIG, OPERATING_POINTS, WEIGHTS, Manifest, read_manifest, sealed_bytes
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.study import Geometry, QualityFinding, Study, Volume
 
@@ -116,20 +115,6 @@ def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str
         preprocessing=_preprocessing(config),
         device=place,
     )
-
-
-def sealed_bytes(folder: Path, name: str, manifest: Manifest) -> bytes:
-    """The bytes of a file, hashed after they were read: what is used is what was sealed.
-
-    Raises:
-        EnsembleError: the manifest does not know the file, or it changed since.
-    """
-    if name not in manifest.files:
-        raise EnsembleError(f"the ensemble holds no `{name}`; copy the folder whole.")
-    content = (folder / name).read_bytes()
-    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
-        raise EnsembleError(f"`{name}` changed while the ensemble was read; keep the folder still and start again.")
-    return content
 
 
 def _network(config: InferenceConfig, weights: bytes) -> EnsembleNet:

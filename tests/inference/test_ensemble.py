@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from prostate_alm.errors import ArgumentError, EnsembleError, Reason, StudyRefusedError
-from prostate_alm.inference.ensemble import load_ensemble, sealed_bytes
+from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.networks.two_path import TwoPathNet
-from prostate_alm.parcel import INFERENCE_CONFIG, MANIFEST, WEIGHTS, read_manifest, sha256_of
+from prostate_alm.parcel import INFERENCE_CONFIG, MANIFEST, WEIGHTS, read_manifest, sealed_bytes, sha256_of
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.study import Study
 
