@@ -47,7 +47,7 @@ def quality_findings(
         *(_at_least(Reason.VOLUME_CONSTANT, _contrast(*sampled[name]), CONTRAST) for name in ("t2", "dwi", "adc")),
         *(_at_least(Reason.VOLUME_CONSTANT, _valued(sampled[name][0][gland], both), VALUES) for name in ("t2", "dwi")),
         _at_least(Reason.VOLUME_CONSTANT, _share(sampled["adc"][1][gland], both), ADC_VALUES),
-        *(_at_most(Reason.VOLUME_SATURATED, _saturated(volume), SATURATED) for volume in volumes),
+        _at_most(Reason.VOLUME_SATURATED, max(map(_saturated, volumes)), SATURATED),
         _adc_in_range(*sampled["adc"]),
         _at_most(Reason.MOTION_SUSPECTED, max(map(motion_score, study.dwi.values())), MOTION),
         _at_most(
