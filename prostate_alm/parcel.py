@@ -6,6 +6,7 @@ stands here. An ensemble folder is a MONAI inference bundle with these files bes
     configs/metadata.json  configs/inference.yaml  configs/logging.conf
     models/model.pt            flat state_dict of the `network_def` in inference.yaml (all members)
     operating_points.json      thresholds with their evidence
+    reference.json             what it was validated on: golden logits, limits, quantiles
     docs/README.md             the model card
     manifest.json              SHA-256 of every other file; its own hash names the ensemble
 """
@@ -22,6 +23,7 @@ from prostate_alm.errors import EnsembleError
 
 MANIFEST = "manifest.json"
 OPERATING_POINTS = "operating_points.json"
+REFERENCE = "reference.json"
 INFERENCE_CONFIG = "configs/inference.yaml"
 WEIGHTS = "models/model.pt"
 

@@ -15,6 +15,21 @@ from numpy.typing import NDArray
 
 from prostate_alm.errors import ArgumentError, Reason
 
+QUALITY_GATES = (
+    Reason.FRAME_OF_REFERENCE_DIFFERS,
+    Reason.CONTRAST_GIVEN,
+    *(Reason.COVERAGE_LOW,) * 2,  # of T2, of DWI
+    Reason.FIELD_OF_VIEW_SMALL,
+    *(Reason.VOLUME_CONSTANT,) * 6,  # contrast and share of values above 0 of T2, DWI and ADC
+    Reason.VOLUME_SATURATED,
+    Reason.ADC_OUT_OF_RANGE,
+    Reason.MOTION_SUSPECTED,
+    Reason.SUSCEPTIBILITY_SUSPECTED,
+    Reason.SIGNAL_RISES_WITH_B,
+    Reason.ADC_DISAGREES,
+)
+"""Every gate that preprocessing holds against a study, in the order of its findings."""
+
 FloatArray = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 

@@ -16,10 +16,14 @@ from ignite.engine import Engine, Events
 from monai.bundle.workflows import ConfigWorkflow
 
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
+from prostate_alm.evaluation.reference import Reference
 from prostate_alm.networks.two_path import TwoPathNet
+from prostate_alm.preprocessing import Preprocessing
+from prostate_alm.preprocessing.image_features import image_features
 from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.study import Geometry, Study, Volume
-from prostate_alm.training.ensemble_writer import EnsembleContent, write_ensemble
+from prostate_alm.training.ensemble_writer import EnsembleContent, join_members, write_ensemble
+from prostate_alm.training.reference import Validated, golden_cases, make_reference
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "prostate_dce"
 NETWORK: dict[str, Any] = {"widths": [2, 4], "depth_pools": 1, "t2_pool": [1, 1, 1]}
@@ -81,14 +85,50 @@ def member_weights(seed: int) -> Weights:
     return TwoPathNet(**NETWORK).state_dict()
 
 
-def small_ensemble(folder: Path, *, threshold: float = 0.0, weights: Sequence[Weights] | None = None) -> Path:
-    """Write an ensemble of three members as training writes it; its "0-fn" stands at `threshold`, "1-fn" one above."""
+def small_reference(weights: Sequence[Weights], *, spread_limit: float, outlier_limit: float) -> Reference:
+    """What training writes of eight built patients, but for the limits; golden logits that are no number become 0."""
+    preprocessing = Preprocessing("tiny")
+    prepared = [preprocessing(make_study(seed)) for seed in range(8)]
+    network = join_members(NETWORK, [{k: torch.nan_to_num(v) for k, v in member.items()} for member in weights])
+    with torch.inference_mode():
+        logits = np.stack([network.eval().member_logits(p.image[None])[0].double().numpy() for p in prepared], axis=1)
+    patients = Validated(
+        patients=[str(seed) for seed in range(8)],
+        features=np.array([image_features(p.image) for p in prepared]),
+        quality=np.array([[finding.value for finding in p.quality] for p in prepared]),
+        member_logits=logits,
+        logits=logits.mean(axis=0),
+    )
+    reference = make_reference(patients, None, golden=golden_cases(network, preprocessing))
+    outlier = reference.outlier.limit.model_copy(update={"limit": outlier_limit})
+    return reference.model_copy(
+        update={
+            "spread": reference.spread.model_copy(update={"limit": spread_limit}),
+            "outlier": reference.outlier.model_copy(update={"limit": outlier}),
+        }
+    )
+
+
+def small_ensemble(
+    folder: Path,
+    *,
+    threshold: float = 0.0,
+    weights: Sequence[Weights] | None = None,
+    spread_limit: float = 1e9,
+    outlier_limit: float = 1e9,
+) -> Path:
+    """Write an ensemble of three members as training writes it; its "0-fn" stands at `threshold`, "1-fn" one above.
+
+    By default it believes itself for every study.
+    """
     scores, labels = threshold + np.arange(-3.0, 3.0), [0, 0, 0, 1, 1, 1]
     points = [choose_operating_point(scores, labels, false_negatives=k) for k in (0, 1, 2)]
+    weights = weights or [member_weights(seed) for seed in range(3)]
     content = EnsembleContent(
-        name="small", bundle=BUNDLE, network=NETWORK, weights=weights or [member_weights(seed) for seed in range(3)],
-        profile="tiny", box_mm=(128.0, 128.0, 72.0), points=OperatingPoints(points=points), card="# Small\n",
-        seeds=[0, 1, 2], datalist_sha256="0" * 64, training={"loss": "bce"},
+        name="small", bundle=BUNDLE, network=NETWORK, weights=weights, profile="tiny", box_mm=(128.0, 128.0, 72.0),
+        points=OperatingPoints(points=points), card="# Small\n", seeds=[0, 1, 2], datalist_sha256="0" * 64,
+        reference=small_reference(weights, spread_limit=spread_limit, outlier_limit=outlier_limit),
+        training={"loss": "bce"},
     )  # fmt: skip
     write_ensemble(folder, content)
     return folder

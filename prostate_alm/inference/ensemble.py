@@ -7,16 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from prostate_alm.errors import ArgumentError, EnsembleError
+from prostate_alm.evaluation.reference import Reference
+from prostate_alm.inference.believability import believability, read_reference
 from prostate_alm.inference.config import InferenceConfig, read_inference_config
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.networks.weights import load_weights
-from prostate_alm.parcel import INFERENCE_CONFIG, OPERATING_POINTS, WEIGHTS, Manifest, read_manifest, sealed_bytes
+from prostate_alm.parcel import (
+    INFERENCE_CONFIG,
+    OPERATING_POINTS,
+    REFERENCE,
+    WEIGHTS,
+    Manifest,
+    read_manifest,
+    sealed_bytes,
+)
 from prostate_alm.preprocessing import Preprocessing
-from prostate_alm.study import Geometry, QualityFinding, Study, Volume
+from prostate_alm.preprocessing.phantoms import golden_studies
+from prostate_alm.study import QualityFinding, Study
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -28,7 +38,8 @@ class Score:
     Attributes:
         member_logits: one a member, in the order of the members; may hold NaN or infinity.
         logit: their mean.
-        quality: every quality gate with its figure.
+        quality: every quality gate with its figure, then the spread of the members and the distance from the
+            validated patients with theirs.
     """
 
     member_logits: tuple[float, ...]
@@ -43,6 +54,7 @@ class Ensemble:
         manifest: what the folder says of itself.
         sha256: of the manifest; the ensemble's identity.
         operating_points_json: content of `operating_points.json`, unparsed.
+        reference: what it was validated on.
         device: where the network runs.
         preprocessing: the same as in training.
     """
@@ -53,6 +65,7 @@ class Ensemble:
         sha256: str,
         *,
         operating_points_json: bytes,
+        reference: Reference,
         network: EnsembleNet,
         preprocessing: Preprocessing,
         device: torch.device,
@@ -60,6 +73,7 @@ class Ensemble:
         self.manifest = manifest
         self.sha256 = sha256
         self.operating_points_json = operating_points_json
+        self.reference = reference
         self.preprocessing = preprocessing
         self.device = device
         self._network = network.to(device).eval()
@@ -75,7 +89,8 @@ class Ensemble:
             with torch.inference_mode():
                 logits = self._network.member_logits(prepared.image[None].to(self.device))
         members = tuple(float(logit) for logit in logits[0].tolist())
-        return Score(members, sum(members) / len(members), prepared.quality)
+        believed = believability(self.reference, members, prepared.image)
+        return Score(members, sum(members) / len(members), (*prepared.quality, *believed))
 
     def warm_up(self) -> None:
         """Score a built study, so that the first patient does not wait for caches and kernels.
@@ -83,7 +98,7 @@ class Ensemble:
         Raises:
             EnsembleError: the logits are not finite.
         """
-        score = self.score(_phantom())
+        score = self.score(next(iter(golden_studies().values())))
         if not math.isfinite(score.logit):
             raise EnsembleError("the ensemble's logits are not finite; its weights are unusable. Train it again.")
 
@@ -111,6 +126,7 @@ def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str
         manifest,
         sha256,
         operating_points_json=sealed_bytes(folder, OPERATING_POINTS, manifest),
+        reference=read_reference(sealed_bytes(folder, REFERENCE, manifest), members=manifest.members),
         network=_network(config, sealed_bytes(folder, WEIGHTS, manifest)),
         preprocessing=_preprocessing(config),
         device=place,
@@ -156,12 +172,3 @@ def _reproducible() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _phantom() -> Study:
-    """A built study in the size of a patient: waves, so that no volume is constant."""
-    geometry = Geometry((64, 64, 20), np.diag([2.5, 2.5, 4.0, 1.0]))
-    x, y, z = np.indices(geometry.shape, dtype=np.float32)
-    waves = np.sin(x / 5) + np.cos(y / 7) + np.sin(z / 3)
-    dwi = {b: Volume(200 * np.exp(-b * 1.2e-3) * (4 + waves), geometry) for b in (50.0, 800.0)}
-    return Study("phantom", Volume(400 + 80 * waves, geometry), dwi, Volume(1200 + 100 * waves, geometry))

@@ -96,7 +96,10 @@ class Preprocessing:
 
 
 class StudyToImage(Transform):
-    """`Preprocessing` as a step of a MONAI `Compose`: takes the entry's "study", leaves its key and its "image"."""
+    """`Preprocessing` as a step of a MONAI `Compose`: takes the entry's "study", leaves its key and its "image".
+
+    Beside them stand the figures of the quality gates, "quality", and whether all of them "passed".
+    """
 
     def __init__(
         self,
@@ -108,9 +111,12 @@ class StudyToImage(Transform):
         self.preprocessing = Preprocessing(profile, box_mm, version=version)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entry with "image" ``[3, H, W, D]``, and in place of the study its key."""
+        """Return the entry with "image" ``[3, H, W, D]`` and "quality" ``[G]``, and in place of the study its key."""
         study: Study = data["study"]
-        return {**data, "study": study.key, "image": self.preprocessing(study).image}
+        prepared = self.preprocessing(study)
+        quality = torch.tensor([finding.value for finding in prepared.quality], dtype=torch.float64)
+        passed = all(finding.passed for finding in prepared.quality)
+        return {**data, "study": study.key, "image": prepared.image, "quality": quality, "passed": passed}
 
 
 def choose_high_b(b_values: Iterable[float]) -> float:

@@ -1,5 +1,6 @@
 """Quality gates: what must hold of a study before a model may answer for it."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 from prostate_alm.errors import Reason
 from prostate_alm.preprocessing.artefacts import motion_score, susceptibility_score
+from prostate_alm.preprocessing.diffusion import adc_agreement, smallest_decay
 from prostate_alm.study import QualityFinding, Study, Volume
 
 T2_COVERAGE = 0.6  # of the box; 59 % of PI-CAI studies are shorter than the 72 mm box, few below 45 mm
@@ -20,6 +22,8 @@ CONTRAST = 1e-3  # standard deviation over mean magnitude
 SATURATED = 0.005  # share of the middle at the volume's largest value
 MOTION = 0.14  # `artefacts.motion_score` of any b-value: clean synthetic studies have up to 0.06, of 4 mm voxels 0.11
 SUSCEPTIBILITY = 0.12  # `artefacts.susceptibility_score`: the same studies have up to 0.116
+DECAY = 50.0  # 1e-6 mm²/s from a b-value to the next: tissue has ten times that, swapped b-values have less than 0
+AGREEMENT = 0.5  # `diffusion.adc_agreement`: 0.99 on real and synthetic studies, below 0 for an image in its place
 
 Sampled = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
@@ -55,6 +59,8 @@ def quality_findings(
             susceptibility_score(study.dwi[min(study.dwi)], middle=study.t2.geometry.centre),
             SUSCEPTIBILITY,
         ),
+        _at_least_or_unknown(Reason.SIGNAL_RISES_WITH_B, smallest_decay(study), DECAY),
+        _at_least_or_unknown(Reason.ADC_DISAGREES, adc_agreement(study), AGREEMENT),
     )
 
 
@@ -85,6 +91,11 @@ def _saturated(volume: Volume) -> float:
 
 def _at_least(reason: Reason, value: float, limit: float) -> QualityFinding:
     return QualityFinding(reason, value, limit, passed=value >= limit)
+
+
+def _at_least_or_unknown(reason: Reason, value: float, limit: float) -> QualityFinding:
+    """A gate that one b-value, or an ADC computed here, leaves nothing to hold against: the figure is NaN then."""
+    return QualityFinding(reason, value, limit, passed=math.isnan(value) or value >= limit)
 
 
 def _frames_agree(volumes: Sequence[Volume]) -> QualityFinding:

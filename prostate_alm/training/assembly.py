@@ -1,22 +1,32 @@
-"""From finished members to the ensemble folder: out-of-fold scores, operating points, model card, seals."""
+"""From finished members to the ensemble folder: scores, operating points, reference, model card, seals."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from prostate_alm.errors import TrainingError
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
+from prostate_alm.evaluation.reference import GoldenCase, Reference
 from prostate_alm.evaluation.roc import auc
 from prostate_alm.parcel import MANIFEST, sha256_of
+from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.training.ensemble import EnsembleRun
-from prostate_alm.training.ensemble_writer import EnsembleContent, write_ensemble
+from prostate_alm.training.ensemble_writer import EnsembleContent, join_members, write_ensemble
 from prostate_alm.training.model_card import model_card
-from prostate_alm.training.scoring import Scores, TrainedMember, on_calibration_set, out_of_fold, write_scores
+from prostate_alm.training.reference import Validated, golden_cases, make_reference, validated
+from prostate_alm.training.scoring import (
+    MemberScores,
+    Scores,
+    TrainedMember,
+    on_calibration_set,
+    on_training_set,
+    write_scores,
+)
 
 FALSE_NEGATIVES = (0, 1, 2)  # fixed before any score is seen
 
 
 def assemble(run: EnsembleRun, *, calibration: Path | None = None) -> Path:
-    """Score, set the operating points, write `run.out / "ensemble"` and return it; an existing one is kept.
+    """Score, set operating points and reference, write `run.out / "ensemble"` and return it; an existing one is kept.
 
     Args:
         run: all of its members are finished.
@@ -25,22 +35,34 @@ def assemble(run: EnsembleRun, *, calibration: Path | None = None) -> Path:
             scores, marked `approximate`.
 
     Raises:
-        TrainingError: there are too few positives for an operating point at 0 false negatives.
+        TrainingError: there are too few positives for an operating point at 0 false negatives, or too few patients
+            who pass every quality gate.
         CohortError: the calibration set is not untouched.
     """
     folder = run.out / "ensemble"
     if (folder / MANIFEST).is_file():
         return folder
     members = [TrainedMember(run, member) for member in range(run.members)]
-    scores = out_of_fold(run, members)
-    write_scores(scores, run.out / "out_of_fold.json")
-    points = _operating_points(scores, calibrated=False)
+    trained = on_training_set(run, members)
+    write_scores(trained.scores, run.out / "out_of_fold.json")
+    points, untouched = _operating_points(trained.scores, calibrated=False), None
     if calibration is not None:
         calibrated = on_calibration_set(run, members, calibration)
-        write_scores(calibrated, run.out / "calibration.json")
-        points = _operating_points(calibrated, calibrated=True)
-    write_ensemble(folder, _content(run, members, scores, points))
+        write_scores(calibrated.scores, run.out / "calibration.json")
+        points, untouched = _operating_points(calibrated.scores, calibrated=True), _validated(members, calibrated)
+    reference = make_reference(_validated(members, trained), untouched, golden=_golden(members))
+    write_ensemble(folder, _content(run, members, scores=trained.scores, points=points, reference=reference))
     return folder
+
+
+def _validated(members: Sequence[TrainedMember], scored: MemberScores) -> Validated:
+    return validated(members[0].dataset(scored.entries), scored.logits, scored.mean_unseen)
+
+
+def _golden(members: Sequence[TrainedMember]) -> list[GoldenCase]:
+    first = members[0]
+    network = join_members(first.network_arguments, [member.weights for member in members])
+    return golden_cases(network, Preprocessing(first.profile, first.box_mm))
 
 
 def _operating_points(scores: Scores, *, calibrated: bool) -> OperatingPoints:
@@ -59,7 +81,12 @@ def _operating_points(scores: Scores, *, calibrated: bool) -> OperatingPoints:
 
 
 def _content(
-    run: EnsembleRun, members: Sequence[TrainedMember], scores: Scores, points: OperatingPoints
+    run: EnsembleRun,
+    members: Sequence[TrainedMember],
+    *,
+    scores: Scores,
+    points: OperatingPoints,
+    reference: Reference,
 ) -> EnsembleContent:
     first = members[0]
     datalist_sha256 = sha256_of(run.datalist)
@@ -73,10 +100,12 @@ def _content(
         profile=first.profile,
         box_mm=first.box_mm,
         points=points,
+        reference=reference,
         card=model_card(
             run,
             scores,
             points=points,
+            reference=reference,
             out_of_fold_auc=auc(scores.logits, scores.labels),
             datalist_sha256=datalist_sha256,
         ),

@@ -15,11 +15,13 @@ import yaml
 from prostate_alm import __version__
 from prostate_alm.errors import EnsembleError
 from prostate_alm.evaluation.operating_point import OperatingPoints
+from prostate_alm.evaluation.reference import Reference
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.parcel import (
     INFERENCE_CONFIG,
     MANIFEST,
     OPERATING_POINTS,
+    REFERENCE,
     WEIGHTS,
     Manifest,
     files_of,
@@ -44,6 +46,7 @@ class EnsembleContent:
         profile: of the preprocessing.
         box_mm: of the preprocessing.
         points: operating points.
+        reference: what it was validated on.
         card: model card, Markdown.
         seeds: one a member.
         datalist_sha256: what it was trained on.
@@ -57,6 +60,7 @@ class EnsembleContent:
     profile: str
     box_mm: Sequence[float]
     points: OperatingPoints
+    reference: Reference
     card: str
     seeds: Sequence[int]
     datalist_sha256: str
@@ -81,11 +85,25 @@ def write_ensemble(folder: Path, content: EnsembleContent) -> None:
     shutil.copy(content.bundle / "configs" / "logging.conf", building / "configs" / "logging.conf")
     shutil.copy(content.bundle / "configs" / "metadata.json", building / "configs" / "metadata.json")
     (building / INFERENCE_CONFIG).write_text(_inference_config(content), encoding="utf-8")
-    torch.save(_ensemble_weights(content), building / WEIGHTS)
+    torch.save(join_members(content.network, content.weights).state_dict(), building / WEIGHTS)
     (building / "docs" / "README.md").write_text(content.card, encoding="utf-8")
     write_json(building / OPERATING_POINTS, content.points)
+    write_json(building / REFERENCE, content.reference)
     write_json(building / MANIFEST, _manifest(building, content))
     building.rename(folder)
+
+
+def join_members(network: Mapping[str, Any], weights: Sequence[Mapping[str, torch.Tensor]]) -> EnsembleNet:
+    """One network of all members, on the CPU.
+
+    Args:
+        network: arguments of `TwoPathNet`.
+        weights: flat state_dict of each member.
+    """
+    ensemble = EnsembleNet(members=len(weights), network=dict(network))
+    for member, state in zip(ensemble.members, weights, strict=True):
+        member.load_state_dict(state)
+    return ensemble
 
 
 def _inference_config(content: EnsembleContent) -> str:
@@ -98,13 +116,6 @@ def _inference_config(content: EnsembleContent) -> str:
     image = {"profile": content.profile, "box_mm": box, "version": PREPROCESSING_VERSION}
     config["study_to_image"] = {"_target_": STUDY_TO_IMAGE_TARGET, **image}
     return yaml.safe_dump(config, sort_keys=False)
-
-
-def _ensemble_weights(content: EnsembleContent) -> dict[str, torch.Tensor]:
-    ensemble = EnsembleNet(members=len(content.weights), network=dict(content.network))
-    for network, weights in zip(ensemble.members, content.weights, strict=True):
-        network.load_state_dict(weights)
-    return ensemble.state_dict()
 
 
 def _manifest(building: Path, content: EnsembleContent) -> Manifest:

@@ -1,6 +1,7 @@
 """The model card that an ensemble carries."""
 
 from prostate_alm.evaluation.operating_point import OperatingPoints
+from prostate_alm.evaluation.reference import Reference
 from prostate_alm.training.ensemble import EnsembleRun
 from prostate_alm.training.scoring import Scores
 
@@ -30,6 +31,10 @@ chose the checkpoint, so this is optimistic; evaluate on patients that no member
 
 {assumptions}
 
+## Validated range
+
+{range}
+
 ## Limits
 
 The score is defined only for studies like those it was trained on: scanners, b-values and patients. Indications for
@@ -37,8 +42,30 @@ contrast that are not in the image (prior treatment, recurrence) are unknown to 
 """
 
 
+RANGE = """Set on {patients} {whose} who passed every quality gate; their logits ran from {low:.2f} to {high:.2f}.
+Beyond these limits the answer is "DCE recommended", whatever the score:
+
+| figure | limit | new patients of the same population beyond it, expected |
+|---|---|---|
+| standard deviation of the members' logits | {spread:.3f} | {beyond_spread:.1%} |
+| distance of the image from theirs (Mahalanobis, {features} figures) | {distance:.2f} | {beyond_distance:.1%} |
+
+The ranges of the quality gates over these patients are in `reference.json`.{caveat}"""
+
+OPTIMISTIC = (
+    " Most members had trained on each of these patients, so\ntheir spread may be smaller, or larger, than among new "
+    "ones; a calibration set tells."
+)
+
+
 def model_card(
-    run: EnsembleRun, scores: Scores, *, points: OperatingPoints, out_of_fold_auc: float, datalist_sha256: str
+    run: EnsembleRun,
+    scores: Scores,
+    *,
+    points: OperatingPoints,
+    reference: Reference,
+    out_of_fold_auc: float,
+    datalist_sha256: str,
 ) -> str:
     """Write the card from the run's own figures."""
     rows = "\n".join(
@@ -61,4 +88,20 @@ def model_card(
         auc=out_of_fold_auc,
         rows=rows,
         assumptions=points.points[0].assumptions,
+        range=_validated_range(reference),
     )
+
+
+def _validated_range(reference: Reference) -> str:
+    """Who the score is believed for, and what that rests on."""
+    whose = (
+        "calibration patients whom no member had seen" if reference.evidence == "calibration" else "training patients"
+    )
+    spread, outlier = reference.spread, reference.outlier.limit
+    low, high = reference.logit_quantiles[0], reference.logit_quantiles[-1]
+    caveat = "" if reference.evidence == "calibration" else OPTIMISTIC
+    return RANGE.format(
+        patients=reference.patients, whose=whose, low=low, high=high, spread=spread.limit,
+        beyond_spread=spread.expected_beyond, features=len(reference.outlier.distance.features),
+        distance=outlier.limit, beyond_distance=outlier.expected_beyond, caveat=caveat,
+    )  # fmt: skip

@@ -2,8 +2,7 @@
 
 import logging
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,46 @@ class Scores:
     index: NDArray[np.int64]
     logits: NDArray[np.float64]
     labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class MemberScores:
+    """Logits of all members for patients.
+
+    Attributes:
+        entries: N of a datalist.
+        logits: ``[K, N]``.
+        unseen: ``[K, N]``, whether the member did not train on the patient.
+        times: how many members must not have trained on a patient, for every one.
+
+    Raises:
+        TrainingError: for a patient they are more or fewer.
+    """
+
+    entries: Sequence[Entry]
+    logits: NDArray[np.float64]
+    unseen: NDArray[np.bool_]
+    times: int
+
+    def __post_init__(self) -> None:
+        counts = sorted(set(self.unseen.sum(axis=0).tolist()))
+        if counts != [self.times]:
+            raise TrainingError(
+                f"expected {self.times} out-of-fold scores a patient, found {counts}; delete the run and repeat."
+            )
+
+    @property
+    def mean_unseen(self) -> NDArray[np.float64]:
+        """``[N]`` mean logit of each patient over the members that did not train on him."""
+        return np.where(self.unseen, self.logits, 0.0).sum(axis=0) / self.times
+
+    @property
+    def scores(self) -> Scores:
+        """The same with index and label, in ascending order of the index."""
+        index = np.array([int(entry["index"]) for entry in self.entries], dtype=np.int64)
+        labels = np.array([int(entry["label"]) for entry in self.entries], dtype=np.int64)
+        order = np.argsort(index)
+        return Scores(index[order], self.mean_unseen[order], labels[order])
 
 
 class TrainedMember:
@@ -118,27 +157,24 @@ def _workflow(arguments: Mapping[str, Any]) -> ConfigWorkflow:
     return workflow
 
 
-def out_of_fold(run: EnsembleRun, members: Sequence[TrainedMember]) -> Scores:
-    """Mean logit of each training patient over the members that did not train on him.
+def on_training_set(run: EnsembleRun, members: Sequence[TrainedMember]) -> MemberScores:
+    """Score every training patient with every member.
 
     Raises:
-        TrainingError: a patient was not scored by exactly R members.
+        TrainingError: a patient was not left out by exactly R members.
     """
-    collected: defaultdict[int, list[float]] = defaultdict(list)
-    for member in members:
-        for index, logit in member.score(member.validation).items():
-            collected[index].append(logit)
     entries = read_datalist(run.datalist).entries("training")
-    counts = {len(collected[int(entry["index"])]) for entry in entries}
-    if counts != {run.repeats}:
-        raise TrainingError(
-            f"expected {run.repeats} out-of-fold scores a patient, found {sorted(counts)}; delete the run and repeat."
-        )
-    return _scores(entries, {index: float(np.mean(logits)) for index, logits in collected.items()})
+    unseen = [{int(entry["index"]) for entry in member.validation.data} for member in members]
+    return MemberScores(
+        entries,
+        _member_logits(members, entries),
+        np.array([[int(entry["index"]) in indices for entry in entries] for indices in unseen]),
+        times=run.repeats,
+    )
 
 
-def on_calibration_set(run: EnsembleRun, members: Sequence[TrainedMember], calibration: Path) -> Scores:
-    """Mean logit over all members of patients that none of them trained or was validated on.
+def on_calibration_set(run: EnsembleRun, members: Sequence[TrainedMember], calibration: Path) -> MemberScores:
+    """Score patients that no member trained or was validated on.
 
     Args:
         run: the finished run.
@@ -157,8 +193,8 @@ def on_calibration_set(run: EnsembleRun, members: Sequence[TrainedMember], calib
             f"{len(shared)} patients of the calibration set are in the training datalist too; "
             "a calibration set must be untouched."
         )
-    by_member = [member.score(member.dataset(entries)) for member in members]
-    return _scores(entries, {index: float(np.mean([scores[index] for scores in by_member])) for index in by_member[0]})
+    logits = _member_logits(members, entries)
+    return MemberScores(entries, logits, np.ones(logits.shape, dtype=np.bool_), times=len(members))
 
 
 def write_scores(scores: Scores, path: Path) -> None:
@@ -167,11 +203,7 @@ def write_scores(scores: Scores, path: Path) -> None:
     write_json(path, [{"index": i, "label": y, "logit": z} for i, y, z in rows])
 
 
-def _scores(entries: Iterable[Entry], logits: Mapping[int, float]) -> Scores:
-    labels = {int(entry["index"]): int(entry["label"]) for entry in entries}
-    index = sorted(labels)
-    return Scores(
-        np.array(index, dtype=np.int64),
-        np.array([logits[i] for i in index], dtype=np.float64),
-        np.array([labels[i] for i in index], dtype=np.int64),
-    )
+def _member_logits(members: Sequence[TrainedMember], entries: Sequence[Entry]) -> NDArray[np.float64]:
+    """``[K, N]``, in the order of the entries."""
+    by_member = [member.score(member.dataset(entries)) for member in members]
+    return np.array([[scores[int(entry["index"])] for entry in entries] for scores in by_member], dtype=np.float64)
