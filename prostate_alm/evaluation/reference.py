@@ -82,7 +82,7 @@ class GateQuantiles(_Part):
     """A quality gate's figure over the validated patients."""
 
     reason: Reason
-    quantiles: Quantiles = Field(description="at 0, 5, ... 100 %")
+    quantiles: Quantiles | None = Field(description="at 0, 5, ... 100 %; null where it could be measured of nobody")
 
 
 class Reference(_Part):
@@ -126,6 +126,8 @@ def spread_of(member_logits: ArrayLike) -> float:
         return float(logits.std(ddof=1)) if logits.size > 1 else float(logits.sum() * 0.0)
 
 
-def quantiles_of(figures: ArrayLike) -> list[float]:
-    """The figures' quantiles at `QUANTILES`, linearly interpolated."""
-    return np.quantile(np.asarray(figures, dtype=np.float64), QUANTILES).tolist()
+def quantiles_of(figures: ArrayLike) -> list[float] | None:
+    """The figures' quantiles at `QUANTILES`, linearly interpolated; those that are NaN left out, None without any."""
+    values = np.asarray(figures, dtype=np.float64)
+    known = values[~np.isnan(values)]
+    return np.quantile(known, QUANTILES).tolist() if known.size else None

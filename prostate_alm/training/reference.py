@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from prostate_alm.errors import TrainingError
 from prostate_alm.evaluation.outliers import fit_distance, left_out_distances, upper_limit
 from prostate_alm.evaluation.reference import (
+    QUANTILES,
     GateQuantiles,
     GoldenCase,
     Outlier,
@@ -104,7 +105,7 @@ def make_reference(trained: Validated, calibration: Validated | None, *, golden:
         golden=list(golden),
         spread=upper_limit([spread_of(logits) for logits in scored.member_logits.T]),
         outlier=Outlier(distance=distance, limit=upper_limit(distances)),
-        logit_quantiles=quantiles_of(scored.logits),
+        logit_quantiles=np.quantile(scored.logits, QUANTILES).tolist(),
         quality=[
             GateQuantiles(reason=reason, quantiles=quantiles_of(figures))
             for reason, figures in zip(QUALITY_GATES, scored.quality.T, strict=True)
