@@ -21,7 +21,8 @@ from prostate_alm.networks.two_path import TwoPathNet
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.image_features import image_features
 from prostate_alm.readers.nifti import write_nifti_study
-from prostate_alm.study import Geometry, Study, Volume
+from prostate_alm.report.triage import BELIEVABILITY_GATES, Evidence, ModelIdentity, TriageAnswer, decide
+from prostate_alm.study import QUALITY_GATES, Geometry, QualityFinding, Study, Volume
 from prostate_alm.training.ensemble_writer import EnsembleContent, join_members, write_ensemble
 from prostate_alm.training.reference import Validated, golden_cases, make_reference
 
@@ -138,6 +139,23 @@ def small_ensemble(
 def ensemble_factory() -> Callable[..., Path]:
     """Write a small ensemble with random weights."""
     return small_ensemble
+
+
+def make_answer(**changes: Any) -> TriageAnswer:
+    """An answer by `decide`: "not needed", but for what `changes` to the `Evidence`, `point` or `model` make of it."""
+    model = changes.pop("model", ModelIdentity(name="small", version="0.1.0", sha256="ab" * 32, members=3))
+    point = changes.pop("point", choose_operating_point([-3.0, -2.0, 0.5, 2.0], [0, 0, 1, 1]))
+    passed = tuple(QualityFinding(gate, 0.5, 0.5, passed=True) for gate in (*QUALITY_GATES, *BELIEVABILITY_GATES))
+    known: dict[str, Any] = {"complete": True, "accepted_for": "ab" * 32, "member_logits": (-2.0, -1.0, -3.0)}
+    answer_id = changes.pop("id", "0f" * 16)
+    evidence = Evidence(**(known | {"quality": passed} | changes))
+    return decide(answer_id, evidence, operating_point=point, model=model)
+
+
+@pytest.fixture(scope="session")
+def answer_factory() -> Callable[..., TriageAnswer]:
+    """Make an answer: "not needed", but for what the changes to its evidence make of it."""
+    return make_answer
 
 
 @pytest.fixture(scope="session")

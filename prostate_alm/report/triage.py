@@ -1,11 +1,14 @@
 """From logits and an operating point to a recommendation, fail-safe: `decide` and its answer.
 
-There is no third value and no silent "not needed": ``DCE_NOT_NEEDED`` is answered only when everything held.
-Whatever failed, is missing, is not finite or lies too near the threshold is ``DCE_RECOMMENDED`` with the basis
+There is no third value and no silent "not needed": ``DCE_NOT_NEEDED`` is answered only when everything held. The study
+came whole; the ensemble that scored is the one it was accepted for; every gate was held against it and passed, that of
+the members' spread and that of the distance from the validated patients among them; all members gave a finite logit;
+and their mean lies below the threshold by the guard band. Whatever else is ``DCE_RECOMMENDED`` with the basis
 ``FAILSAFE`` and the reasons.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -14,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prostate_alm.errors import Reason
 from prostate_alm.evaluation.operating_point import OperatingPoint
-from prostate_alm.study import QualityFinding, Role, Series
+from prostate_alm.study import QUALITY_GATES, QualityFinding, Role, Series
 
 GUARD_BAND = 1e-3
 """Width in logits below a threshold where the model is not believed.
@@ -23,6 +26,10 @@ Exact float32 backends, thread counts and machines move a mean logit by less tha
 about 6e-3. The band lies between: far above the noise of a sound installation, and too narrow to change a rate
 that anyone could measure.
 """
+
+BELIEVABILITY_GATES = (Reason.MEMBERS_DISAGREE, Reason.OUT_OF_DISTRIBUTION)
+"""Gates of the score itself, which `inference` holds against the limits in `reference.json`."""
+REQUIRED_GATES = Counter((*QUALITY_GATES, *BELIEVABILITY_GATES))
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -107,14 +114,17 @@ class TriageAnswer(_Answer):
         return self
 
     def _model_answers(self) -> bool:
-        """Whether there is an ensemble, a threshold, a finite logit of every member and only passed gates."""
+        """Whether there is an ensemble, a threshold, a finite logit of every member and only passed gates.
+
+        Which gates of quality there are changes with releases, and answers of earlier ones must stay readable.
+        """
         return (
             self.model is not None
             and self.operating_point is not None
             and self.logit is not None
             and None not in self.member_logits
             and len(self.member_logits) == self.model.members
-            and bool(self.quality)
+            and {gate.reason for gate in self.quality}.issuperset(BELIEVABILITY_GATES)
             and all(gate.passed for gate in self.quality)
         )
 
@@ -124,14 +134,18 @@ class Evidence:
     """What is known of a study when the decision falls; what is absent counts against "not needed".
 
     Attributes:
+        complete: whether all of the study was received.
         failures: what kept the study from being read, scored or stored.
+        accepted_for: SHA-256 of the ensemble that the study was accepted for.
         member_logits: one logit a member.
-        quality: every gate that was held against the study.
+        quality: every gate that was held against the study and its score.
         series: the series chosen.
         flags: notes that change no decision.
     """
 
+    complete: bool = False
     failures: tuple[Reason, ...] = ()
+    accepted_for: str = ""
     member_logits: tuple[float, ...] = ()
     quality: tuple[QualityFinding, ...] = ()
     series: tuple[Series, ...] = ()
@@ -192,14 +206,18 @@ def _missing(
 ) -> list[Reason]:
     """What is absent although nothing reported a failure."""
     missing: list[Reason] = []
+    if not evidence.complete:
+        missing.append(Reason.STUDY_INCOMPLETE)
     if operating_point is None or model is None:
         missing.append(Reason.ENSEMBLE_INVALID)
+    if model is not None and evidence.accepted_for != model.sha256:
+        missing.append(Reason.MODEL_DIFFERS)
     if model is not None and len(evidence.member_logits) != model.members:
         missing.append(Reason.MEMBER_MISSING)
     if logit is None:
         missing.append(Reason.LOGIT_NOT_FINITE if evidence.member_logits else Reason.MEMBER_MISSING)
-    if not evidence.quality:
-        missing.append(Reason.INTERNAL_ERROR)  # no gate was held against the study
+    if not Counter(finding.reason for finding in evidence.quality) >= REQUIRED_GATES:
+        missing.append(Reason.INTERNAL_ERROR)  # a gate was not held against the study
     return missing
 
 
