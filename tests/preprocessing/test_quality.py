@@ -15,7 +15,7 @@ from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.adc_scale import in_adc_units
 from prostate_alm.preprocessing.artefacts import motion_score, susceptibility_score
-from prostate_alm.study import Acquisition, Geometry, Study, Volume
+from prostate_alm.study import Acquisition, Geometry, Role, Series, Study, Volume
 
 
 @pytest.fixture
@@ -47,6 +47,26 @@ def test_an_adc_map_of_zeros_is_named(study: Study) -> None:
         return np.where(np.arange(adc.shape[2]) % 5 == 0, adc, 0)
 
     assert Reason.VOLUME_CONSTANT in failed(dataclasses.replace(study, adc=changed(study.adc, masked)))
+
+
+@pytest.mark.parametrize("order", [(800.0, 400.0, 50.0), (50.0, 800.0, 400.0), (400.0, 50.0, 800.0)])
+def test_volumes_under_each_others_b_values_are_named(study: Study, order: tuple[float, float, float]) -> None:
+    swapped = dict(zip(order, (study.dwi[b] for b in (50.0, 400.0, 800.0)), strict=True))
+    assert Reason.SIGNAL_RISES_WITH_B in failed(dataclasses.replace(study, dwi=swapped))
+
+
+def test_an_image_in_place_of_the_adc_is_named(study: Study) -> None:
+    image = study.dwi[50.0]
+    scaled = changed(image, lambda data: data / data.mean() * 1200)
+    assert failed(dataclasses.replace(study, adc=scaled)) == {Reason.ADC_DISAGREES}
+
+
+def test_what_one_b_value_leaves_open_fails_no_gate(study: Study) -> None:
+    alone = dataclasses.replace(study, dwi={800.0: study.dwi[800.0]})
+    gates = {finding.reason: finding for finding in Preprocessing("tiny")(alone).quality}
+    for reason in (Reason.SIGNAL_RISES_WITH_B, Reason.ADC_DISAGREES):
+        assert gates[reason].passed
+        assert np.isnan(gates[reason].value)
 
 
 def disc(shape: tuple[int, int, int] = (80, 100, 12)) -> Volume:
@@ -134,4 +154,13 @@ def test_a_diffusion_image_in_place_of_the_map_is_refused(study: Study) -> None:
     with pytest.raises(StudyRefusedError) as caught:
         in_adc_units(dataclasses.replace(study, adc=image, dwi=slow))
     assert caught.value.reason is Reason.ADC_SCALE_UNKNOWN
-    assert in_adc_units(dataclasses.replace(study, adc=image, dwi={50.0: study.dwi[50.0]})).flags
+
+
+def test_beside_one_b_value_a_unit_is_mended_only_where_a_header_says_adc(study: Study) -> None:
+    tenth = changed(study.adc, lambda adc: adc / 10)
+    alone = dataclasses.replace(study, adc=tenth, dwi={800.0: study.dwi[800.0]})
+    with pytest.raises(StudyRefusedError) as caught:
+        in_adc_units(alone)
+    assert caught.value.reason is Reason.ADC_SCALE_UNKNOWN
+    described = dataclasses.replace(alone, series=(Series(Role.ADC, 7, "ADC"),))
+    assert in_adc_units(described).flags == (Reason.ADC_RESCALED,)

@@ -65,7 +65,7 @@ class Fault(StrEnum):
 SINGLE_FRAMES = frozenset(Layout) - {Layout.ENHANCED, Layout.MIXED_TREE, Layout.NIFTI, Layout.MHA}
 DICOM = SINGLE_FRAMES | {Layout.ENHANCED}
 ANY = DICOM | {Layout.NIFTI, Layout.MHA}
-NO_ADC_CODES = (Reason.ADC_OUT_OF_RANGE, Reason.ADC_SCALE_UNKNOWN, Reason.VOLUME_CONSTANT)
+NO_ADC_CODES = (Reason.ADC_OUT_OF_RANGE, Reason.ADC_SCALE_UNKNOWN, Reason.VOLUME_CONSTANT, Reason.ADC_DISAGREES)
 
 
 @dataclass(frozen=True)
