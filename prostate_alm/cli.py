@@ -161,19 +161,27 @@ def triage(
 
 @app.command()
 def serve(
-    ensemble: EnsembleDir,
-    host: Annotated[str, typer.Option(help="Beyond loopback only with a token in PROSTATE_ALM_TOKEN.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    operating_point: PointName = "0-fn",
+    config: Annotated[Path | None, typer.Option(help="YAML with settings; flags win over it.")] = None,
+    ensemble: Annotated[Path | None, typer.Option(help="Ensemble folder, as `train` writes it.")] = None,
+    host: Annotated[str | None, typer.Option(help="Beyond loopback only with a token. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="[default: 8000]")] = None,
+    operating_point: Annotated[str | None, typer.Option(help="Of the ensemble. [default: 0-fn]")] = None,
     expect_sha256: Pin = None,
-    device: Device = "auto",
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda. [default: auto]")] = None,
+    storage: Annotated[Path | None, typer.Option(help="Folder of this service. [default: triage-data]")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say whether the configuration holds, and end.")] = False,
 ) -> None:
     """Run the triage service over HTTP."""
+    from prostate_alm.commands.serve import check_configuration
     from prostate_alm.commands.serve import serve as serve_ensemble
 
-    serve_ensemble(
-        ensemble, host=host, port=port, operating_point=operating_point, expect_sha256=expect_sha256, device=device
-    )
+    flags = {
+        "ensemble": ensemble, "host": host, "port": port, "operating_point": operating_point,
+        "expect_sha256": expect_sha256, "device": device, "storage": storage,
+    }  # fmt: skip
+    if check:
+        raise typer.Exit(check_configuration(config, flags=flags))
+    serve_ensemble(config, flags=flags)
 
 
 @app.command()

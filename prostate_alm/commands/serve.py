@@ -1,77 +1,78 @@
 """`prostate-alm serve`: run the triage service."""
 
-import ipaddress
-import logging
 import os
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 
 import typer
 import uvicorn
-from pydantic import SecretStr
+from fastapi import FastAPI
 
 from prostate_alm.errors import ArgumentError
-from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.service.app import create_app
-from prostate_alm.service.settings import ServiceSettings
+from prostate_alm.service.authentication import check_exposure
+from prostate_alm.service.configuration_check import check_settings
+from prostate_alm.service.header_timeout import ImpatientH11
+from prostate_alm.service.logs import configure_logs
+from prostate_alm.service.settings import ServiceSettings, load_settings
 
-TOKEN_VARIABLE = "PROSTATE_ALM_TOKEN"  # noqa: S105 - the name of the variable, not a token
 GRACE_SECONDS = 10
 
 
-def serve(
-    ensemble: Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    operating_point: str = "0-fn",
-    expect_sha256: str | None = None,
-    device: str = "auto",
-) -> None:
-    """Verify the ensemble, then open the port and answer until stopped.
-
-    With a token in the environment variable `PROSTATE_ALM_TOKEN` every route but the health probes needs it.
+def serve(config: Path | None, *, flags: Mapping[str, object]) -> None:
+    """Verify the ensemble and the configuration, then open the port and answer until stopped.
 
     Args:
-        ensemble: the ensemble folder.
-        host: address to listen on.
-        port: port to listen on.
-        operating_point: name of one of the ensemble's operating points.
-        expect_sha256: the pinned SHA-256 of its manifest.
-        device: auto, cpu or cuda.
+        config: YAML with settings; see `prostate_alm.service.settings`.
+        flags: settings that the command line gave; None stands for not given.
 
     Raises:
-        ArgumentError: `host` is reachable from outside and there is no token, or the operating point or the device is
-            unknown.
-        EnsembleError: the ensemble does not load.
+        ArgumentError: a setting is unknown or can't be used, or `host` is reachable from outside and there is no token.
+        EnsembleError: the ensemble is incomplete, changed or not the pinned one.
     """
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
-    if not token and not is_loopback(host):
-        raise ArgumentError(
-            f"`host` {host} can be reached from other machines, and {TOKEN_VARIABLE} is not set. "
-            "Set it to a long random token, or listen on 127.0.0.1."
-        )
-    loaded = load_ensemble(ensemble, expect_sha256=expect_sha256, device=device)
-    settings = ServiceSettings(operating_point=operating_point, token=SecretStr(token) if token else None)
-    app = create_app(loaded, settings)
-    typer.echo(f"ensemble {loaded.manifest.name} {loaded.manifest.version}, manifest SHA-256 {loaded.sha256}", err=True)
-    typer.echo(f"operating point {operating_point}; research use only", err=True)
-    quiet_about_patients()
-    # the access log would keep whatever clients write into URLs
-    uvicorn.run(app, host=host, port=port, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+    settings = load_settings(config, environment=os.environ, flags=flags)
+    check_exposure(settings)
+    configure_logs()
+    app = create_app(settings)
+    identity = app.state.model.identity
+    typer.echo(f"ensemble {identity.name} {identity.version}, manifest SHA-256 {identity.sha256}", err=True)
+    typer.echo(f"operating point {settings.operating_point}; research use only", err=True)
+    _Server(app, settings).run()
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`; a name other than localhost counts as reachable."""
+def check_configuration(config: Path | None, *, flags: Mapping[str, object]) -> int:
+    """Print a line for each point of the configuration; opens no port and makes nothing.
+
+    Returns:
+        The exit code: 0 when all hold.
+    """
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        settings = load_settings(config, environment=os.environ, flags=flags)
+    except ArgumentError as error:
+        typer.echo(f"fault  settings: {error}")
+        return 1
+    typer.echo("ok     settings")
+    points = list(check_settings(settings))
+    for point in points:
+        typer.echo(f"{'ok   ' if point.holds else 'fault'}  {point.name}: {point.said}")
+    return 0 if all(point.holds for point in points) else 1
 
 
-def quiet_about_patients() -> None:
-    """Log our own decisions, and silence what pydicom and nibabel say of a file: it quotes the file's values."""
-    logging.getLogger("prostate_alm").setLevel(logging.INFO)
-    for library in ("pydicom", "nibabel"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    warnings.simplefilter("ignore")
+class _Server(uvicorn.Server):
+    """A server that lets waiting clients go as soon as it is told to stop; they get 202 and ask again."""
+
+    def __init__(self, app: FastAPI, settings: ServiceSettings) -> None:
+        # the access log would keep whatever clients write into URLs
+        super().__init__(
+            uvicorn.Config(
+                app, host=settings.host, port=settings.port, access_log=False, log_config=None,
+                timeout_graceful_shutdown=GRACE_SECONDS, server_header=False, http=ImpatientH11,
+            )
+        )  # fmt: skip
+        self._watch = app.state.watch
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop."""
+        self._watch.release()
+        super().handle_exit(sig, frame)

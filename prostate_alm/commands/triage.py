@@ -14,7 +14,8 @@ from prostate_alm.errors import ArgumentError, EnsembleError, Reason
 from prostate_alm.inference.ensemble import Ensemble, load_ensemble
 from prostate_alm.readers import read_study
 from prostate_alm.report.triage import Evidence, TriageAnswer, decide
-from prostate_alm.service.pipeline import TriagePipeline, describe_error
+from prostate_alm.service.descriptions import describe_error
+from prostate_alm.service.pipeline import TriagePipeline
 
 logger = logging.getLogger(__name__)
 

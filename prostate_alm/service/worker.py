@@ -1,112 +1,240 @@
-"""One thread that scores one study after the other, and a clock that answers for it when it is late."""
+"""The worker process: loads the ensemble, then takes jobs from the database until it is told to stop.
 
+`python -m prostate_alm.service.worker` is started by `supervisor`. Its standard input carries the settings in one
+line, and ends when the API dies; then the worker ends too.
+"""
+
+import hashlib
+import json
 import logging
-import queue
+import os
+import signal
+import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
 
 from prostate_alm.errors import Reason
-from prostate_alm.service.pipeline import TriagePipeline, describe_error
-from prostate_alm.service.store import Job
+from prostate_alm.inference.ensemble import load_ensemble
+from prostate_alm.preprocessing.prepare import SPACING_MM
+from prostate_alm.readers import read_study
+from prostate_alm.service.clock import utc_now
+from prostate_alm.service.core import Core, open_core
+from prostate_alm.service.deployed_model import DeployedModel
+from prostate_alm.service.descriptions import describe_error
+from prostate_alm.service.fault_injection import step
+from prostate_alm.service.pipeline import SeenImage, TriagePipeline
+from prostate_alm.service.records import ClaimedJob
+from prostate_alm.service.settings import ServiceSettings
+from prostate_alm.service.tables import JobKind, WorkerState
 
 logger = logging.getLogger(__name__)
 
-
-class QueueFullError(Exception):
-    """As many studies wait as may wait."""
+LEASE_SECONDS = 10.0
+BEAT_SECONDS = 1.0
+IDLE_SECONDS = 0.1
+CHANNELS = ("t2", "dwi", "adc")
+LOST_EXIT, ORPHAN_EXIT = 3, 4
 
 
 class Worker:
-    """Scores jobs in the order they came.
+    """Does one job after the other.
 
     Args:
-        pipeline: answers a study.
-        queue_size: jobs that may wait beside the one at work.
-        deadline_seconds: from submission; then the job is settled with `Reason.TIMEOUT`, and whatever the
-            thread finds out later about it is dropped.
+        worker_id: its name in the database.
+        core: the queue and the storage.
+        pipeline: answers studies; None when no ensemble could be loaded, and every study fails safe.
+        lost: called when the job at work was given to somebody else or is late; a process ends itself there, since
+            nothing else stops a computation.
     """
 
-    def __init__(self, pipeline: TriagePipeline, *, queue_size: int, deadline_seconds: float) -> None:
+    def __init__(
+        self, worker_id: str, core: Core, *, pipeline: TriagePipeline | None, lost: Callable[[], None]
+    ) -> None:
+        self.id = worker_id
+        self._core = core
         self._pipeline = pipeline
-        self._deadline_seconds = deadline_seconds
-        self._queue_size = queue_size
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._submitting = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="triage-worker", daemon=True)
-        self._warm = False
-        self._current: Job | None = None
+        self._lost = lost
+        self._current: ClaimedJob | None = None
+        self._settling = threading.Lock()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the next job would be refused."""
-        return self._queue.qsize() >= self._queue_size
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`; the job at work is finished."""
+        with self._beating():
+            while not stop.is_set():
+                try:
+                    worked = self._next()
+                except Exception as error:  # the database may be away for a while; the lease runs out by itself
+                    logger.error("the next job failed: %s", describe_error(error))
+                    worked = False
+                if not worked:
+                    stop.wait(IDLE_SECONDS)
 
-    @property
-    def fault(self) -> str | None:
-        """Why it can't be relied on now, as a stable code; None when it can."""
-        current = self._current
-        if not self._thread.is_alive():
-            return "WORKER_STOPPED"
-        if not self._warm:
-            return "NOT_WARM"
-        if current is not None and current.answer is not None:
-            return "WORKER_LATE"
-        return None
-
-    def start(self) -> None:
-        """Warm up and begin to take jobs."""
-        self._thread.start()
-
-    def submit(self, job: Job) -> None:
-        """Queue a job and start its clock.
-
-        Raises:
-            QueueFullError: too many wait.
-        """
-        with self._submitting:
-            if self.is_full:
-                raise QueueFullError
-            late = self._pipeline.failed(job.id, Reason.TIMEOUT)
-            clock = threading.Timer(self._deadline_seconds, job.settle, args=(late,))
-            clock.daemon = True
-            clock.start()
-            job.on_settled(clock.cancel)
-            self._queue.put(job)
-
-    def stop(self, patience_seconds: float = 10.0) -> None:
-        """Answer what waits fail-safe, let the job at work finish, end the thread."""
-        while not self._queue.empty():
-            job = self._queue.get()
-            if job is not None:
-                job.settle(self._pipeline.failed(job.id, Reason.INTERNAL_ERROR))
-                job.discard_upload()
-        self._queue.put(None)
-        self._thread.join(patience_seconds)
-
-    def _run(self) -> None:
-        self._warm_up()
-        while (job := self._queue.get()) is not None:
-            self._current = job
-            try:
-                self._work(job)
-            except Exception as error:  # the next patient needs this thread
-                logger.error("study %s failed: %s", job.id, describe_error(error))
-                job.settle(self._pipeline.failed(job.id, Reason.INTERNAL_ERROR))
-            finally:
-                job.discard_upload()
-                self._current = None
-
-    def _warm_up(self) -> None:
+    def _next(self) -> bool:
+        job = self._core.queue.claim(self.id, utc_now(), LEASE_SECONDS)
+        if job is None:
+            return False
+        self._current = job
+        step("worker.claimed")
         try:
-            self._pipeline.ensemble.warm_up()
-            self._warm = True
-        except Exception as error:  # studies are still taken and answered fail-safe; /healthz/ready says NOT_WARM
-            logger.error("the ensemble did not warm up: %s", describe_error(error))
+            self._triage(job) if job.kind is JobKind.TRIAGE else self._explain(job)
+        finally:
+            self._current = None
+        return True
 
-    def _work(self, job: Job) -> None:
-        """Score it, unless its clock ran out while it waited."""
-        if job.answer is not None or job.read is None:
+    def _triage(self, job: ClaimedJob) -> None:
+        began = utc_now()
+        waited = {"wait": (began - job.received).total_seconds()}
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.ensemble.sha256 != job.model_sha256:
+            reason = Reason.ENSEMBLE_INVALID if pipeline is None else Reason.MODEL_DIFFERS
+            self._settle(
+                job, partial(self._core.queue.settle, job, self._core.queue.failed(job, reason), seconds=waited)
+            )
             return
-        job.begin()
-        answer = self._pipeline.answer(job.id, job.read)
-        if job.settle(answer):
-            logger.info("study %s answered: %s %s", job.id, answer.recommendation, answer.basis)
+        at_point = replace(pipeline, operating_point=pipeline.operating_points.named(job.operating_point))
+        read = partial(read_study, study_in(self._core.storage.input_of(job.id)))
+        outcome = at_point.examine(job.id, read, complete=True, accepted_for=job.model_sha256)
+        image_sha256 = "" if outcome.image is None else self._keep_image(job, outcome.image)
+        settle = partial(
+            self._core.queue.settle, job, outcome.answer, image_sha256=image_sha256, seconds=waited | outcome.seconds
+        )
+        self._settle(job, settle)
+
+    def _keep_image(self, job: ClaimedJob, seen: SeenImage) -> str:
+        """Write what the model saw for the page; returns the SHA-256 of its voxels."""
+        assert self._pipeline is not None
+        image = seen.prepared.image.numpy()
+        arrays = {
+            "image": image,
+            "channels": np.array(CHANNELS),
+            "spacing_mm": np.array(SPACING_MM[self._pipeline.ensemble.preprocessing.profile], np.float64),
+            "high_b": np.array(seen.high_b, np.float64),
+        }
+        try:
+            write_arrays(self._core.storage.image_of(job.id), arrays)
+        except OSError as error:  # the answer does not hang on it; the page says that there is no image
+            logger.error("the image of study %s was not kept: %s", job.id, describe_error(error))
+        step("worker.image")
+        return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+
+    def _explain(self, job: ClaimedJob) -> None:
+        fault = None
+        try:
+            self._make_map(job)
+        except Exception as error:
+            logger.error("the map of job %s failed: %s", job.id, describe_error(error))
+            fault = Reason.INTERNAL_ERROR
+        self._settle(job, partial(self._core.queue.finish, job, fault))
+
+    def _make_map(self, job: ClaimedJob) -> None:
+        from prostate_alm.inference.occlusion import occlusion_map  # noqa: PLC0415
+
+        assert self._pipeline is not None
+        assert job.explains is not None
+        with np.load(self._core.storage.image_of(job.explains)) as kept:
+            image = kept["image"]
+        made = occlusion_map(self._pipeline.ensemble, image)
+        write_arrays(self._core.storage.occlusion_of(job.explains), {"t2": made.t2, "diffusion": made.diffusion})
+
+    def _settle(self, job: ClaimedJob, settle: Callable[..., bool]) -> None:
+        """Store the result; the beat must not take a job for lost that was stored this moment."""
+        with self._settling:
+            stored = settle(now=utc_now())
+            self._current = None
+        logger.info("job %s %s", job.id, "stored" if stored else "refused: late or given to another worker")
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        ended = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(ended,), name="beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _beat(self, ended: threading.Event) -> None:
+        while not ended.wait(BEAT_SECONDS):
+            try:
+                self._core.workers.beat(self.id, utc_now())
+                with self._settling:
+                    job = self._current
+                    if job is not None and not self._core.queue.renew(job, utc_now(), LEASE_SECONDS):
+                        self._current = None
+                        self._lost()
+            except Exception as error:
+                logger.error("a beat failed: %s", describe_error(error))
+
+
+def study_in(folder: Path) -> Path:
+    """What `read_study` takes of a job's input: the zip, the folder of DICOM, or the folder of NIfTI files."""
+    return next((path for path in (folder / "study", folder / "dicom") if path.exists()), folder)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays so that `path` holds all of them or is not there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def serve_jobs(worker_id: str, settings: ServiceSettings, model: DeployedModel, stop: threading.Event) -> None:
+    """Register, load, warm up and work; an ensemble that can't be used makes every study fail safe."""
+    core = open_core(settings, model)
+    core.workers.register(worker_id, os.getpid(), utc_now())
+    pipeline, fault = _load(settings)
+    state = WorkerState.READY if fault is None else WorkerState.FAULT
+    worker = Worker(worker_id, core, pipeline=pipeline, lost=_end_lost)
+    core.workers.become(worker_id, state, now=utc_now(), fault=fault)
+    worker.run(stop)
+    core.workers.remove(worker_id)
+    core.database.close()
+
+
+def _load(settings: ServiceSettings) -> tuple[TriagePipeline | None, str | None]:
+    try:
+        ensemble = load_ensemble(settings.ensemble, expect_sha256=settings.expect_sha256, device=settings.device)
+        pipeline = TriagePipeline.at(ensemble, settings.operating_point)
+    except Exception as error:
+        logger.error("the ensemble can't be used: %s", describe_error(error))
+        return None, "ENSEMBLE_INVALID"
+    try:
+        ensemble.warm_up()
+    except Exception as error:
+        logger.error("the ensemble did not warm up: %s", describe_error(error))
+        return None, "NOT_WARM"
+    return pipeline, None
+
+
+def _end_lost() -> NoReturn:
+    logger.error("the job at work is late or was given away; this process ends, another takes over")
+    os._exit(LOST_EXIT)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(ORPHAN_EXIT)
+
+
+def main() -> None:
+    """Read the settings from standard input and work."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API tells us when to stop
+    start = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    settings, model = ServiceSettings.model_validate(start["settings"]), DeployedModel.model_validate(start["model"])
+    serve_jobs(start["worker_id"], settings, model, stop)
+
+
+if __name__ == "__main__":
+    main()

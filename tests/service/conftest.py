@@ -1,7 +1,11 @@
 """Small ensembles with random weights, studies as DICOM and NIfTI, and a running service."""
 
+import os
+import secrets
+import threading
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -14,7 +18,11 @@ from prostate_alm.datasets.synthetic.patient import synthesize_study
 from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.service.app import create_app
+from prostate_alm.service.clock import utc_now
+from prostate_alm.service.pipeline import TriagePipeline
 from prostate_alm.service.settings import ServiceSettings
+from prostate_alm.service.tables import WorkerState
+from prostate_alm.service.worker import Worker
 
 NEVER, ALWAYS = 1e6, -1e6  # thresholds that no logit and every logit reaches
 
@@ -76,22 +84,64 @@ def nifti_folder(study_factory, tmp_path_factory):
     return folder
 
 
-@contextmanager
-def running(ensemble, **settings):
-    with TestClient(create_app(ensemble, ServiceSettings(**settings))) as client:
-        yield client
+class ThreadHost:
+    """The worker as a thread of this process, with an ensemble that is loaded already: the same code, no start."""
+
+    def __init__(self, core, ensemble):
+        self._stop = threading.Event()
+        self._core, self._id = core, secrets.token_hex(16)
+        pipeline = TriagePipeline.at(ensemble, core.settings.operating_point)
+        self._worker = Worker(self._id, core, pipeline=pipeline, lost=lambda: None)
+        self._thread = threading.Thread(target=self._worker.run, args=(self._stop,), daemon=True)
+
+    def start(self):
+        self._core.workers.register(self._id, os.getpid(), utc_now())
+        self._core.workers.become(self._id, WorkerState.READY, now=utc_now())
+        self._thread.start()
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(30)
+
+
+class NoHost:
+    """No worker: what is sent waits."""
+
+    def __init__(self, core):
+        pass
+
+    def start(self):
+        pass
+
+    def stop(self):
+        pass
 
 
 @pytest.fixture(scope="session")
-def run_service():
-    """Start a service with settings of a test's own."""
+def run_service(parcels, loaded, tmp_path_factory):
+    """Start a service of one of `parcels` with settings of a test's own, and a worker in a thread or none.
+
+    Rates are high, so that a test meets them only when it wants to.
+    """
+
+    @contextmanager
+    def running(parcel="never", *, worker=True, **settings):
+        values = {
+            "ensemble": parcels[parcel], "storage": tmp_path_factory.mktemp("service") / "storage",
+            "requests_per_minute": 100_000, "concurrent_uploads": 1000, "free_disk_bytes": 0,
+        }  # fmt: skip
+        host = partial(ThreadHost, ensemble=loaded[parcel]) if worker else NoHost
+        app = create_app(ServiceSettings(**values | settings), host=host)
+        with TestClient(app, base_url="http://localhost") as client:
+            yield client
+
     return running
 
 
 @pytest.fixture(scope="module")
-def client(loaded):
+def client(run_service):
     """A service whose ensemble finds that nobody needs DCE, so that a wrong "not needed" would show."""
-    with running(loaded["never"]) as client:
+    with run_service("never") as client:
         yield client
 
 

@@ -1,0 +1,204 @@
+"""The one door for studies: what was received becomes a job, or the job that it is already."""
+
+import secrets
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from prostate_alm.errors import ProstateALMError, Reason
+from prostate_alm.service import audit
+from prostate_alm.service.audit import AuditEvent
+from prostate_alm.service.database import Database
+from prostate_alm.service.deployed_model import DeployedModel
+from prostate_alm.service.fault_injection import step
+from prostate_alm.service.jobs import JobQueue
+from prostate_alm.service.records import Identity, identity_row
+from prostate_alm.service.settings import ServiceSettings
+from prostate_alm.service.storage import Storage
+from prostate_alm.service.tables import Answer, IdempotencyKey, Job, JobKind, JobState
+
+PASSING = frozenset(
+    {Reason.TIMEOUT, Reason.INTERNAL_ERROR, Reason.WORKER_LOST, Reason.NOT_STORED, Reason.ENSEMBLE_INVALID}
+)
+"""Reasons that say nothing of the study: sent again, it is tried again."""
+
+
+class QueueFullError(ProstateALMError):
+    """As many studies wait as may wait."""
+
+
+class KeyReusedError(ProstateALMError):
+    """The client's idempotency key stands for another study."""
+
+
+class NothingToExplainError(ProstateALMError):
+    """The study has no answer yet, or its pixel data are gone."""
+
+
+class Intake:
+    """Takes studies.
+
+    Args:
+        database: where the jobs are.
+        storage: where the files are.
+        queue: makes answers for what can't be scored.
+        model: the ensemble that is to answer.
+        settings: what the deployment chose.
+    """
+
+    def __init__(
+        self, database: Database, *, storage: Storage, queue: JobQueue, model: DeployedModel, settings: ServiceSettings
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._queue = queue
+        self._model = model
+        self._settings = settings
+
+    def accept(
+        self,
+        folder: Path,
+        *,
+        source: str,
+        token: str,
+        content_sha256: str,
+        now: datetime,
+        idempotency_key: str | None = None,
+        identity: Identity | None = None,
+        failure: Reason | None = None,
+        supersedes: str | None = None,
+    ) -> str:
+        """Take over a received folder; afterwards it is a job's input or deleted, whatever happens.
+
+        The same content for the same ensemble and operating point is the same job, unless that one ended in a fault
+        that says nothing of the study.
+
+        Args:
+            folder: in `incoming`.
+            source: upload, stow or pull.
+            token: name of the sender.
+            content_sha256: of what was received.
+            now: the time; the job's deadline counts from it.
+            idempotency_key: the client's name for this request.
+            identity: whose study it is, where the way it came says so.
+            failure: why it can't be scored; it is answered fail-safe at once.
+            supersedes: the job whose study this one completes.
+
+        Returns:
+            The job's id.
+
+        Raises:
+            QueueFullError: too many studies wait.
+            KeyReusedError: `idempotency_key` was sent with other content.
+        """
+        step("intake.received")
+        try:
+            with self._database.writing() as session:
+                self._one_at_a_time(session)
+                known = self._known(session, content_sha256, token, idempotency_key)
+                if known is not None:
+                    return known
+                job = self._new_job(session, content_sha256, now, source=source, token=token, supersedes=supersedes)
+                if idempotency_key is not None:
+                    self._remember(session, job, idempotency_key)
+                if identity is not None:
+                    session.add(identity_row(job.id, identity))
+                self._take_files(session, job, folder, failure, now)
+                step("intake.inserted")
+            step("intake.committed")
+            return job.id
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def explain(self, job_id: str, *, token: str, now: datetime) -> str:
+        """Ask for the occlusion map of an answered study; one that is pending or made is not asked for again.
+
+        Raises:
+            NothingToExplainError: the study is unknown, has no answer yet, or its pixel data are gone.
+        """
+        with self._database.writing() as session:
+            self._one_at_a_time(session)
+            study = session.get(Job, job_id)
+            if study is None or study.kind != JobKind.TRIAGE or study.state != JobState.DONE or not study.pixels:
+                raise NothingToExplainError("a map needs an answered study whose pixel data are still kept.")
+            made = select(Job.id).where(Job.explains == job_id, Job.fault.is_(None)).limit(1)
+            known = session.scalar(made)
+            if known is not None:
+                return known
+            values = {"source": study.source, "token": token, "explains": job_id}
+            return self._add(session, study.content_sha256, now, kind=JobKind.OCCLUSION, **values).id
+
+    def _one_at_a_time(self, session: Session) -> None:
+        """Two requests with the same content must not both find it new; SQLite writes one at a time anyway."""
+        if not self._database.is_sqlite:
+            session.execute(text("lock table jobs in share row exclusive mode"))
+
+    def _known(self, session: Session, content_sha256: str, token: str, key: str | None) -> str | None:
+        """The job that this study is already."""
+        if key is not None:
+            row = session.get(IdempotencyKey, (token, key))
+            if row is not None and row.content_sha256 != content_sha256:
+                raise KeyReusedError("the `Idempotency-Key` was sent with another study; take a new one for each.")
+            if row is not None:
+                return row.job_id
+        rows = (
+            select(Job.id, Answer.recorded)
+            .outerjoin(Answer, Answer.job_id == Job.id)
+            .where(
+                Job.content_sha256 == content_sha256,
+                Job.model_sha256 == self._model.identity.sha256,
+                Job.operating_point == self._model.operating_point.name,
+                Job.kind == JobKind.TRIAGE,
+                Job.pixels,
+            )
+            .order_by(Job.received.desc())
+        )
+        for job_id, recorded in session.execute(rows):
+            if recorded is None or PASSING.isdisjoint(recorded["reasons"]):
+                return job_id
+        return None
+
+    def _new_job(
+        self, session: Session, content_sha256: str, now: datetime, *, source: str, token: str, supersedes: str | None
+    ) -> Job:
+        waiting = session.scalar(select(func.count()).where(Job.state == JobState.QUEUED, Job.kind == JobKind.TRIAGE))
+        if (waiting or 0) >= self._settings.queue_size:
+            raise QueueFullError("too many studies wait; send this one again later.")
+        values = {"source": source, "token": token, "supersedes": supersedes}
+        job = self._add(session, content_sha256, now, kind=JobKind.TRIAGE, **values)
+        detail = {"source": source, "content_sha256": content_sha256, "supersedes": supersedes}
+        audit.record(
+            session, event=AuditEvent.ACCEPTED, actor=token, job_id=job.id, outcome="OK", now=now, detail=detail
+        )
+        return job
+
+    def _add(self, session: Session, content_sha256: str, now: datetime, *, kind: JobKind, **values: str | None) -> Job:
+        job = Job(
+            id=secrets.token_hex(16), kind=kind, received=now, content_sha256=content_sha256,
+            deadline=now + timedelta(seconds=self._settings.deadline_seconds),
+            state=JobState.QUEUED, fence=0, attempts=0,
+            model_sha256=self._model.identity.sha256, operating_point=self._model.operating_point.name,
+            pixels=kind is JobKind.TRIAGE, **values,
+        )  # fmt: skip
+        session.add(job)
+        session.flush()
+        return job
+
+    def _remember(self, session: Session, job: Job, key: str) -> None:
+        session.add(IdempotencyKey(token=job.token, key=key, content_sha256=job.content_sha256, job_id=job.id))
+
+    def _take_files(self, session: Session, job: Job, folder: Path, failure: Reason | None, now: datetime) -> None:
+        """Move the files to the job; one that has none, or can't be scored, is answered at once."""
+        if failure is None:
+            try:
+                self._storage.adopt(folder, job.id)
+            except OSError:
+                self._storage.discard(job.id)
+                failure = Reason.NOT_STORED
+        step("intake.moved")
+        if failure is not None:
+            job.state, job.pixels = JobState.DONE, False
+            self._queue.add_answer(session, job.id, self._queue.failed(job, failure), now=now)
