@@ -146,10 +146,10 @@ def make_answer(**changes: Any) -> TriageAnswer:
     model = changes.pop("model", ModelIdentity(name="small", version="0.1.0", sha256="ab" * 32, members=3))
     point = changes.pop("point", choose_operating_point([-3.0, -2.0, 0.5, 2.0], [0, 0, 1, 1]))
     passed = tuple(QualityFinding(gate, 0.5, 0.5, passed=True) for gate in (*QUALITY_GATES, *BELIEVABILITY_GATES))
-    known: dict[str, Any] = {"complete": True, "accepted_for": "ab" * 32, "member_logits": (-2.0, -1.0, -3.0)}
     answer_id = changes.pop("id", "0f" * 16)
-    evidence = Evidence(**(known | {"quality": passed} | changes))
-    return decide(answer_id, evidence, operating_point=point, model=model)
+    known: dict[str, Any] = {"complete": True, "accepted_for": model.sha256 if model else ""}
+    known |= {"member_logits": (-2.0, -1.0, -3.0), "quality": passed}
+    return decide(answer_id, Evidence(**(known | changes)), operating_point=point, model=model)
 
 
 @pytest.fixture(scope="session")
