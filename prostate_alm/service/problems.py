@@ -6,6 +6,7 @@ A problem says that the service gave no answer for the patient. A client must re
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,14 +20,37 @@ MEDIA_TYPE = "application/problem+json"
 class ProblemCode(StrEnum):
     """What went wrong, for programs. The values are part of the API."""
 
+    # the request
     NO_FILE = "NO_FILE"
     TWO_KINDS_OF_FILES = "TWO_KINDS_OF_FILES"
     REQUEST_INVALID = "REQUEST_INVALID"
-    UPLOAD_TOO_LARGE = "UPLOAD_TOO_LARGE"
-    QUEUE_FULL = "QUEUE_FULL"
-    UNAUTHORIZED = "UNAUTHORIZED"
+    BODY_INVALID = "BODY_INVALID"
+    MEDIA_TYPE_UNSUPPORTED = "MEDIA_TYPE_UNSUPPORTED"
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    KEY_REUSED = "KEY_REUSED"
+    NOT_ANSWERED = "NOT_ANSWERED"
+    PIXELS_GONE = "PIXELS_GONE"
+    SR_NOT_AVAILABLE = "SR_NOT_AVAILABLE"
+    PACS_UNKNOWN = "PACS_UNKNOWN"
+    # who asks
+    UNAUTHORIZED = "UNAUTHORIZED"
+    SCOPE_MISSING = "SCOPE_MISSING"
+    FOREIGN_ORIGIN = "FOREIGN_ORIGIN"
+    HOST_UNKNOWN = "HOST_UNKNOWN"
+    # limits
+    UPLOAD_TOO_LARGE = "UPLOAD_TOO_LARGE"
+    TOO_MANY_PARTS = "TOO_MANY_PARTS"
+    UPLOAD_TOO_SLOW = "UPLOAD_TOO_SLOW"
+    RATE_EXCEEDED = "RATE_EXCEEDED"
+    TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS"
+    QUEUE_FULL = "QUEUE_FULL"
+    # the service
+    STORAGE_FULL = "STORAGE_FULL"
+    PACS_FAILED = "PACS_FAILED"
+    PACS_TIMEOUT = "PACS_TIMEOUT"
+    NOT_READY = "NOT_READY"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
@@ -51,6 +75,12 @@ class ProblemError(Exception):
         self.headers = headers
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route's `responses` say of these statuses in the OpenAPI document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response that carries a problem."""
     return JSONResponse(problem.model_dump(mode="json"), problem.status, headers, media_type=MEDIA_TYPE)
@@ -65,14 +95,18 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 _TRANSPORT = {
-    HTTPStatus.NOT_FOUND: (ProblemCode.NOT_FOUND, "there is no such route; see /docs"),
-    HTTPStatus.METHOD_NOT_ALLOWED: (ProblemCode.METHOD_NOT_ALLOWED, "the route has other methods; see /docs"),
+    HTTPStatus.NOT_FOUND: (ProblemCode.NOT_FOUND, "there is no such route; see /openapi.json"),
+    HTTPStatus.METHOD_NOT_ALLOWED: (ProblemCode.METHOD_NOT_ALLOWED, "the route has other methods; see /openapi.json"),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
         ProblemCode.UPLOAD_TOO_LARGE,
         "the request is larger than this service takes; send one study alone, without series that are not needed",
     ),
+    HTTPStatus.REQUEST_TIMEOUT: (
+        ProblemCode.UPLOAD_TOO_SLOW,
+        "the request came too slowly; send it again over a faster connection",
+    ),
 }
-_NO_FORM = (ProblemCode.REQUEST_INVALID, "the request can't be read as multipart/form-data; see /docs")
+_OTHER = (ProblemCode.REQUEST_INVALID, "the request can't be read; see /openapi.json")
 
 
 def _own(_: Request, error: Exception) -> JSONResponse:
@@ -81,9 +115,9 @@ def _own(_: Request, error: Exception) -> JSONResponse:
 
 
 def problem_of(error: HTTPException) -> Problem:
-    """What starlette raises: unknown route, wrong method, too large, no form."""
+    """What starlette raises: unknown route, wrong method, too large, too slow."""
     status = HTTPStatus(error.status_code)
-    code, detail = _TRANSPORT.get(status, _NO_FORM)
+    code, detail = _TRANSPORT.get(status, _OTHER)
     return Problem(title=status.phrase, status=status, code=code, detail=detail)
 
 
@@ -95,7 +129,8 @@ def _transport(_: Request, error: Exception) -> JSONResponse:
 def _validation(_: Request, error: Exception) -> JSONResponse:
     """Fields and what is expected of them, without what came."""
     assert isinstance(error, RequestValidationError)
-    fields = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+    # a place that the client named, an unknown key of its JSON, is not repeated
+    fields = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     problem = Problem(title=status.phrase, status=status, code=ProblemCode.REQUEST_INVALID, detail=fields)
     return problem_response(problem)

@@ -1,0 +1,68 @@
+"""From a token to a browser's session, and out again."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from prostate_alm.service.audit import AuditEvent, record
+from prostate_alm.service.authentication import ANONYMOUS, COOKIE, LOGIN, SESSION_HOURS, Caller, session_key
+from prostate_alm.service.problems import ProblemCode
+
+router = APIRouter(include_in_schema=False)
+LARGEST_FORM = 4096
+_FORM = '<!doctype html><form method="post"><label>Token <input type="password" name="token"></label></form>'
+
+
+@router.get(LOGIN)
+async def show_login() -> Response:
+    """Ask for a token."""
+    return HTMLResponse(_FORM)
+
+
+@router.post(LOGIN)
+async def log_in(request: Request) -> Response:
+    """Turn the form's `token` into a session."""
+    state, now = request.app.state, datetime.now(UTC)
+    caller = state.tokens.find(await _token_of(request)) if len(state.tokens) else None
+    await run_in_threadpool(_record, request, caller, now)
+    if caller is None:
+        return HTMLResponse(_FORM, HTTPStatus.FORBIDDEN)
+    response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    response.set_cookie(
+        COOKIE,
+        state.sessions.open(caller, now),
+        max_age=SESSION_HOURS * 3600,
+        httponly=True,
+        samesite="strict",
+        secure=state.settings.secure_cookies,
+    )
+    return response
+
+
+@router.post("/logout")
+async def log_out(request: Request) -> Response:
+    """End the session."""
+    request.app.state.sessions.close(session_key(request.headers) or "")
+    response = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+async def _token_of(request: Request) -> str:
+    """The form is small and plain: it needs no parser of uploads."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_FORM:
+            return ""
+    return parse_qs(body.decode("latin-1")).get("token", [""])[0].strip()
+
+
+def _record(request: Request, caller: Caller | None, now: datetime) -> None:
+    event, outcome = (AuditEvent.LOGIN, "OK") if caller else (AuditEvent.TOKEN_REFUSED, ProblemCode.UNAUTHORIZED)
+    with request.app.state.database.writing() as session:
+        record(session, event=event, actor=(caller or ANONYMOUS).name, outcome=outcome, now=now)
