@@ -103,7 +103,7 @@ def test_every_reason_can_be_written_as_a_code():
 
 
 def test_score_is_given_to_its_precision():
-    measured = {one.name.value: one.value for one in group_of(read_back(written(answer_of()))).get_measurements()}
+    measured = {one.name.value: float(one.value) for one in group_of(read_back(written(answer_of()))).get_measurements()}
     assert measured["LOGIT"] == pytest.approx(-0.123456789012345678, rel=1e-9)
     assert measured["PROBABILITY"] == pytest.approx(0.4691759)
 

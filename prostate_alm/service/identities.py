@@ -1,0 +1,53 @@
+"""Whose study it is, from the header of its first image."""
+
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+from pydicom.datadict import tag_for_keyword
+
+from prostate_alm.readers.archive import Limits, SourceFile, one_by_one, open_input
+from prostate_alm.readers.dicom import claims_dicom, quiet_pydicom
+from prostate_alm.readers.header import DEFLATED, MALFORMED, HeaderReader
+from prostate_alm.service.records import Identity
+
+_KEYWORDS = ("PatientName", "PatientID", "AccessionNumber", "StudyInstanceUID", "StudyDate")
+_TAGS = tuple(int(tag_for_keyword(keyword) or 0) for keyword in _KEYWORDS)
+_CHARACTER_SET = int(tag_for_keyword("SpecificCharacterSet") or 0)
+_LONGEST = 64  # a UID's; a component of a name has as many
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Name, numbers and date in the first DICOM file that can be read; None where there is none.
+
+    Args:
+        path: what `prostate_alm.readers.read_study` takes. It may be anything: nothing is raised, since an answer must
+            not hang on a name.
+    """
+    try:
+        with closing(_files(path)) as files:
+            return next((found for found in map(_identity, files) if found is not None), None)
+    except Exception:  # what is wrong with the input is said by reading it
+        return None
+
+
+def _files(path: Path) -> Generator[SourceFile, None, None]:
+    """The files of the input, those of a zip unpacked one by one."""
+    if path.is_dir():
+        with open_input(path, Limits()) as files:
+            yield from files
+    else:
+        yield from one_by_one(path, Limits())
+
+
+def _identity(file: SourceFile) -> Identity | None:
+    if not claims_dicom(file):
+        return None
+    try:
+        with quiet_pydicom():
+            header = HeaderReader(frozenset({*_TAGS, _CHARACTER_SET})).read(file.path)
+            values = [header.values.get(tag) for tag in _TAGS]
+            texts = ["" if value in (None, MALFORMED) else str(value).strip(" \0")[:_LONGEST] for value in values]
+    except Exception:
+        return None
+    return Identity(*texts) if header.syntax != DEFLATED and texts[3] else None
