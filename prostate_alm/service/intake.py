@@ -191,14 +191,13 @@ class Intake:
         session.add(IdempotencyKey(token=job.token, key=key, content_sha256=job.content_sha256, job_id=job.id))
 
     def _take_files(self, session: Session, job: Job, folder: Path, failure: Reason | None, now: datetime) -> None:
-        """Move the files to the job; one that has none, or can't be scored, is answered at once."""
-        if failure is None:
-            try:
-                self._storage.adopt(folder, job.id)
-            except OSError:
-                self._storage.discard(job.id)
-                failure = Reason.NOT_STORED
+        """Move the files to the job, for the SR also where it can't be scored; that one is answered at once."""
+        try:
+            self._storage.adopt(folder, job.id)
+        except OSError:
+            self._storage.discard(job.id)
+            job.pixels, failure = False, failure or Reason.NOT_STORED
         step("intake.moved")
         if failure is not None:
-            job.state, job.pixels = JobState.DONE, False
+            job.state = JobState.DONE
             self._queue.add_answer(session, job.id, self._queue.failed(job, failure), now=now)

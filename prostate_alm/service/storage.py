@@ -134,3 +134,8 @@ def sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def study_in(folder: Path) -> Path:
+    """What `read_study` takes of a job's input: the zip, the folder of DICOM, or the folder of NIfTI files."""
+    return next((path for path in (folder / "study", folder / "dicom") if path.exists()), folder)
