@@ -28,6 +28,10 @@ def _adc(value: float) -> str:
     return f"{figure(value)} × 10⁻⁶ mm²/s"
 
 
+_WORDS = {
+    Reason.CONTRAST_GIVEN: ("Contrast agent before these images", "no", "yes"),
+    Reason.FRAME_OF_REFERENCE_DIFFERS: ("T2 and DWI in one position", "yes", "no"),
+}
 _SHARES: dict[Reason, str] = {
     Reason.COVERAGE_LOW: "Slices cover the region",
     Reason.FIELD_OF_VIEW_SMALL: "T2 and DWI cover the prostate",
@@ -35,11 +39,12 @@ _SHARES: dict[Reason, str] = {
 }
 _FIGURES: dict[Reason, tuple[str, Callable[[float], str]]] = {
     **{reason: (name, percent) for reason, name in _SHARES.items()},
-    Reason.FRAME_OF_REFERENCE_DIFFERS: ("Positions of the patient", figure),
     Reason.ADC_OUT_OF_RANGE: ("ADC, median of the middle", _adc),
     Reason.VOLUME_CONSTANT: ("Image content", figure),
     Reason.MOTION_SUSPECTED: ("Motion of the DWI", figure),
-    Reason.SUSCEPTIBILITY_SUSPECTED: ("Distortion of the DWI", figure),
+    Reason.SUSCEPTIBILITY_SUSPECTED: ("Signal loss on one side", figure),
+    Reason.SIGNAL_RISES_WITH_B: ("Signal falls with b, least ADC", _adc),
+    Reason.ADC_DISAGREES: ("Agreement of ADC and DWI", figure),
     Reason.OUT_OF_DISTRIBUTION: ("Difference from validated images", figure),
     Reason.MEMBERS_DISAGREE: ("Spread of the networks", figure),
 }
@@ -56,14 +61,17 @@ def gate_rows(quality: Sequence[QualityAnswer]) -> tuple[GateRow, ...]:
 
 def _row(reason: Reason, gates: Sequence[QualityAnswer]) -> GateRow:
     passed = all(gate.passed for gate in gates)
-    if reason is Reason.CONTRAST_GIVEN:
-        return GateRow("Contrast agent before these images", ("no" if passed else "yes",), passed)
+    if reason in _WORDS:
+        name, good, bad = _WORDS[reason]
+        return GateRow(name, (good if passed else bad,), passed)
     name, write = _FIGURES.get(reason, (EXPLANATIONS[reason].title, figure))
     return GateRow(name, tuple(dict.fromkeys(_figures(gate, write) for gate in gates)), passed)
 
 
 def _figures(gate: QualityAnswer, write: Callable[[float], str]) -> str:
     """The figure and what it was held against; which side is good follows from who passed."""
+    if gate.value is None and gate.passed:
+        return "could not be checked"
     value = "not finite" if gate.value is None else write(gate.value)
     if gate.value is None or gate.limit is None or gate.value == gate.limit:
         return value if gate.limit is None else f"{value} (limit {write(gate.limit)})"

@@ -124,17 +124,27 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "Check that both stacks are centred on the prostate.",
     ),
     Reason.MOTION_SUSPECTED: Explanation(
-        "Motion", "The DWI looks disturbed by motion.", "Consider acquiring the DWI again."
+        "Motion", "The DWI shows ghosts, as motion leaves them.", "Consider acquiring the DWI again."
     ),
     Reason.SUSCEPTIBILITY_SUSPECTED: Explanation(
         "Susceptibility artefact",
-        "The DWI looks distorted, as by gas or a metal implant.",
-        "Consider acquiring the DWI again after emptying the rectum.",
+        "The DWI lacks signal on one side, as beside a metal implant.",
+        "Look at the DWI; beside an implant it can't be relied on.",
     ),
     Reason.CONTRAST_GIVEN: Explanation(
         "Contrast already given",
         "A header says that a contrast agent was given before these images.",
         "Go on with DCE; images after contrast can't be judged.",
+    ),
+    Reason.ADC_DISAGREES: Explanation(
+        "ADC and DWI disagree",
+        "The ADC map does not follow from the DWI: it may be another map, or another series.",
+        "Check which series is the ADC map of this DWI.",
+    ),
+    Reason.SIGNAL_RISES_WITH_B: Explanation(
+        "b-values contradicted",
+        "The DWI signal rises from one b-value to the next, as it never does in tissue.",
+        "Check the b-values; send the scanner's original DWI series.",
     ),
     Reason.OUT_OF_DISTRIBUTION: Explanation(
         "Unlike the validated images",

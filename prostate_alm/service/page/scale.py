@@ -8,6 +8,7 @@ from prostate_alm.service.page.wording import logit
 WIDTH = 560.0
 """Units of the drawing; the axis runs over all of it but the margins."""
 MARGIN = 24.0
+LABEL = 96.0  # half the width of the score's label
 LEAST_SPAN = 1.0  # logits shown at least on either side of the threshold
 
 
@@ -20,6 +21,7 @@ class Scale:
         score: the members' mean.
         members: each member.
         label: of the score, where it fits beside it.
+        distance: from the score to the threshold, in words.
         summary: all of it as a sentence, for those who do not see the drawing.
     """
 
@@ -27,6 +29,7 @@ class Scale:
     score: float
     members: tuple[float, ...]
     label: float
+    distance: str
     summary: str
 
 
@@ -46,8 +49,9 @@ def score_scale(answer: TriageAnswer) -> Scale | None:
         threshold=place(threshold),
         score=score,
         members=tuple(place(value) for value in members),
-        label=min(max(score, 70.0), WIDTH - 70.0),
-        summary=f"Score {logit(answer.logit)}, threshold {logit(threshold)}: {distance(answer.logit, threshold)}.",
+        label=min(max(score, LABEL), WIDTH - LABEL),
+        distance=distance(answer.logit, threshold),
+        summary=f"Score {logit(answer.logit)}: {distance(answer.logit, threshold)}, which is at {logit(threshold)}.",
     )
 
 
@@ -55,8 +59,8 @@ def distance(score: float, threshold: float) -> str:
     """How far a score lies from the threshold.
 
     >>> distance(-2.41, -1.73), distance(0.5, 0.5), distance(0.4995, 0.5)
-    ('0.68 below', '0.00 above', 'within the guard band')
+    ('0.68 below the threshold', '0.00 above the threshold', 'too near the threshold')
     """
     if threshold - GUARD_BAND <= score < threshold:
-        return "within the guard band"
-    return f"{abs(score - threshold):.2f} {'below' if score < threshold else 'above'}"
+        return "too near the threshold"
+    return f"{abs(score - threshold):.2f} {'below' if score < threshold else 'above'} the threshold"
