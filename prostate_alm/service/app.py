@@ -13,8 +13,9 @@ from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.guard import add_guards
 from prostate_alm.service.periodic import Periodic
 from prostate_alm.service.problems import add_problem_handlers
+from prostate_alm.service.readiness import EVERY_SECONDS, Readiness
 from prostate_alm.service.retention import Retention
-from prostate_alm.service.routes import model, studies
+from prostate_alm.service.routes import health, login, metrics, model, studies
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.supervisor import Supervisor, WorkerHost
 
@@ -36,7 +37,7 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
     """
     core = open_core(settings, DeployedModel.read(settings))
     retention = Retention(core.database, core.storage, hours=settings.retention_hours)
-    watch = AnswerWatch(core.queue)
+    watch, readiness = AnswerWatch(core.queue), Readiness(core)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,15 +58,18 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
         version=__version__,
         summary="Which prostate MRI patients do not need the contrast sequence. Research use only.",
         lifespan=lifespan,
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
     )
-    app.state.core, app.state.watch = core, watch
+    app.state.core, app.state.watch, app.state.readiness = core, watch, readiness
     app.state.settings, app.state.storage, app.state.model = settings, core.storage, core.model
     app.state.database, app.state.queue, app.state.intake = core.database, core.queue, core.intake
     app.state.periodics = [
         Periodic("the clock of deadlines", EXPIRE_SECONDS, core.queue.expire),
+        Periodic("readiness", EVERY_SECONDS, readiness.check),
         Periodic("retention", RETENTION_SECONDS, retention.sweep),
     ]
-    for router in (studies.router, model.router):
+    for router in (studies.router, model.router, health.router, metrics.router, login.router):
         app.include_router(router)
     add_problem_handlers(app)
     add_guards(app, settings)
