@@ -22,6 +22,10 @@ from prostate_alm.readers.studies import files_beside, find_studies_beside, stud
 from prostate_alm.study import Study
 
 _SEVERAL = "several studies match the row; name one by its StudyInstanceUID in the column `study`."
+_NUMBERS_MIXED = (
+    "some rows match by AccessionNumber and others by PatientID, and one number can be both; name each study by its "
+    "StudyInstanceUID, or all by one of the two."
+)
 _SCATTERED = (
     "images of this study lie in several folders or zips; put the parts of one study into one, or remove the copies."
 )
@@ -117,12 +121,15 @@ def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
     for row in rows:
         if row.line in named:
             continue
-        matches: list[FoundStudy | tuple[SourceFile, ...]] = [one for one in dicom if one.is_called(row.study)]
+        matches: list[FoundStudy | tuple[SourceFile, ...]] = [one for one in dicom if one.elements_called(row.study)]
         matches += [*mha.get(row.study, ()), *mha.get(f"{row.patient}_{row.study}", ())]
         if len(matches) == 1:
             taken[row.line] = matches[0]
         elif matches:
             ambiguous[row.line] = _SEVERAL
+    mixed = _of_mixed_numbers(rows, taken)
+    ambiguous |= dict.fromkeys(sorted(mixed), _NUMBERS_MIXED)
+    taken = {line: one for line, one in taken.items() if line not in mixed}
     _check_once(taken)
     missing = [row.line for row in rows if row.line not in (*named, *taken, *ambiguous)]
     found = len(dicom) + sum(len(groups) for groups in mha.values())
@@ -139,6 +146,25 @@ def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
         found - len(taken) + others,
         {line: patient for line, patient in patient_ids.items() if patient},
     )
+
+
+def _of_mixed_numbers(
+    rows: Sequence[LabelRow], taken: Mapping[int, FoundStudy | tuple[SourceFile, ...]]
+) -> frozenset[int]:
+    """Lines whose number was found as an AccessionNumber or a PatientID where the other may be meant.
+
+    Those of a table whose rows match by either, and an AccessionNumber where the row calls its patient so.
+    """
+    by: dict[int, frozenset[str]] = {}
+    for row in rows:
+        study = taken.get(row.line)
+        elements = study.elements_called(row.study) if isinstance(study, FoundStudy) else frozenset[str]()
+        if elements and "StudyInstanceUID" not in elements:
+            by[row.line] = elements
+    patients = frozenset(row.line for row in rows if row.study == row.patient)
+    if by and not frozenset.intersection(*by.values()):
+        return frozenset(by)
+    return frozenset(line for line, elements in by.items() if line in patients and "PatientID" not in elements)
 
 
 def _scattered(

@@ -14,7 +14,7 @@ from prostate_alm.readers.adc import fit_adc
 from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.inspection import FoundSeries, Inspection
 from prostate_alm.readers.nifti import read_nifti_volume, read_nifti_volumes, volumes_by_b_value
-from prostate_alm.readers.nifti_files import NiftiFile, described_files
+from prostate_alm.readers.nifti_files import NiftiFile, described_files, refuse_mixtures
 from prostate_alm.readers.rules import CHOICE, ROLES
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole, tells_of_b
@@ -31,6 +31,7 @@ def examine(files: Sequence[SourceFile], series: SeriesChoice, *, load: bool) ->
     found: list[NiftiFile] = []
     try:
         found = _mark_derived([_with_role(one) for one in described_files(files)])
+        refuse_mixtures(found)
         chosen = _choose(found, series)
         study = _load(chosen, series) if load else None
     except StudyRefusedError as error:

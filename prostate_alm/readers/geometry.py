@@ -18,6 +18,8 @@ from prostate_alm.study import Geometry, Matrix
 
 _LARGEST_SIDE = 2048  # voxels: a header's claim is checked before memory is taken for it
 _LARGEST_VOLUME = 2**28  # voxels, 1 GiB as float32
+_VOXEL_EDGE = (0.05, 15.0)  # mm
+_LARGEST_EXTENT = 700.0  # mm, the bore of a scanner: a header in another unit is off by 10 or 1000
 
 Slices = tuple[tuple[Instance, ...], ...]
 
@@ -38,6 +40,22 @@ class Stack:
     def instances(self) -> list[Instance]:
         """Every image of the stack."""
         return [instance for slices in self.volumes.values() for copies in slices for instance in copies]
+
+
+def refuse_implausible(geometry: Geometry, name: str) -> None:
+    """Raise for a grid that no scanner makes of a patient: its header counts in another unit than mm.
+
+    Raises:
+        StudyRefusedError: a voxel's edge, or the whole grid, is too small or too large.
+    """
+    edges = [float(edge) for edge in geometry.spacing]
+    extents = [edge * size for edge, size in zip(edges, geometry.shape, strict=True)]
+    if min(edges) < _VOXEL_EDGE[0] or max(edges) > _VOXEL_EDGE[1] or max(extents) > _LARGEST_EXTENT:
+        raise StudyRefusedError(
+            Reason.GEOMETRY_INVALID,
+            f"{name}: voxels of {' x '.join(f'{edge:.4g}' for edge in edges)} mm in a volume of"
+            f" {' x '.join(f'{extent:.4g}' for extent in extents)} mm; check the unit of its header, which must be mm.",
+        )
 
 
 def normal_of(orientation: Matrix) -> NDArray[np.float64]:
@@ -292,4 +310,6 @@ def _geometry(first: Instance, normal: NDArray[np.float64], gap: float, count: i
     affine[:3, 1] = first.orientation[1] * row_spacing
     affine[:3, 2] = normal * gap
     affine[:3, 3] = _position(first, name)
-    return Geometry(shape, affine)
+    geometry = Geometry(shape, affine)
+    refuse_implausible(geometry, name)
+    return geometry

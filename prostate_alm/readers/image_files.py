@@ -6,7 +6,7 @@ one.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers import dcm2niix
@@ -74,6 +74,7 @@ def _is_image(file: SourceFile) -> bool:
 def _named_files(files: Sequence[SourceFile]) -> dict[str, Path] | StudyRefusedError | None:
     """Files called ``t2``, ``dwi``, ``adc`` by role, with ``bval`` for the b-values; None when there is none."""
     named: dict[str, Path] = {}
+    folders: set[str] = set()
     for file in files:
         role, _, ending = file.base_name.partition(".")
         if not ((role in _ROLES and ending in ("nii", "nii.gz")) or file.base_name == "dwi.bval"):
@@ -84,6 +85,13 @@ def _named_files(files: Sequence[SourceFile]) -> dict[str, Path] | StudyRefusedE
                 Reason.SERIES_AMBIGUOUS, f"the input holds two NIfTI files for `{name}`; send the one to be used."
             )
         named[name] = file.path
+        folders.add(str(PurePosixPath(file.name).parent))
+    if len(folders) > 1:
+        return StudyRefusedError(
+            Reason.MULTIPLE_STUDIES,
+            f"the NIfTI files {', '.join(sorted(named))} lie in {len(folders)} folders, perhaps of several visits;"
+            " put those of one study into one.",
+        )
     return named or None
 
 

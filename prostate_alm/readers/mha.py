@@ -15,6 +15,7 @@ import numpy as np
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import SourceFile
+from prostate_alm.readers.geometry import refuse_implausible
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Geometry, Matrix, Role, Series, Study, Volume
 
@@ -87,6 +88,8 @@ def _read(path: Path, role: str) -> Volume:
     """One volume on its grid; fewer voxels than the header says, which ITK takes in silence, are refused."""
     header, start = _header(path, role)
     shape = _shape(header, role)
+    geometry = Geometry(shape, _affine(header, role))
+    refuse_implausible(geometry, f"`{role}`")
     kind = _KINDS.get(header.get("ElementType", ""))
     if kind is None or header.get("ElementDataFile") != "LOCAL" or header.get("BinaryData", "True") != "True":
         raise _unreadable(role)
@@ -102,7 +105,7 @@ def _read(path: Path, role: str) -> Volume:
     data = np.frombuffer(content, np.dtype(kind).newbyteorder(order)).reshape(shape, order="F").astype(np.float32)
     if not np.isfinite(data).all():
         raise StudyRefusedError(Reason.PIXELS_UNREADABLE, f"`{role}` holds values that are not finite; write it again.")
-    return Volume(data, Geometry(shape, _affine(header, role)))
+    return Volume(data, geometry)
 
 
 def _header(path: Path, role: str) -> tuple[dict[str, str], int]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.adc import fit_adc
 from prostate_alm.readers.boundary import raise_if_unavailable
+from prostate_alm.readers.geometry import refuse_implausible
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Geometry, Matrix, Role, Series, Study, Volume
 
@@ -171,7 +172,9 @@ def _grid(image: Nifti1Image, role: str) -> tuple[Geometry, int]:
     volumes = shape[3] if len(shape) == 4 else 1
     if math.prod(shape[:3]) > _LARGEST or volumes > _LARGEST_B_VALUES:
         raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"`{role}` has shape {shape}; it is larger than any study.")
-    return Geometry((shape[0], shape[1], shape[2]), _affine(image, role)), volumes
+    geometry = Geometry((shape[0], shape[1], shape[2]), _affine(image, role))
+    refuse_implausible(geometry, f"`{role}`")
+    return geometry, volumes
 
 
 def _open(path: Path, role: str) -> Nifti1Image:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.instance import clean_text
 from prostate_alm.readers.nifti import read_b_value_file, read_nifti_grid
@@ -82,6 +83,7 @@ class NiftiFile:
             bool(self.sidecar.get("ContrastBolusIngredient") or self.sidecar.get("ContrastBolusAgent")),
             self.milliseconds("EchoTime"),
             self.milliseconds("RepetitionTime"),
+            max(self.geometry.spacing[:2]),
         )
 
     @property
@@ -126,6 +128,22 @@ def described_files(files: Sequence[SourceFile]) -> list[NiftiFile]:
     words = word_hashes(told)
     named = [replace(one, patient_words=words) for one in described]
     return sorted(named, key=lambda one: (math.inf if one.number is None else one.number, one.stem))
+
+
+def refuse_mixtures(described: Sequence[NiftiFile]) -> None:
+    """Raise when the sidecars speak of several patients or studies; those that don't say agree with each other.
+
+    Raises:
+        StudyRefusedError: two values of one of their elements.
+    """
+    for names, reason, several in (
+        (("PatientID", "PatientName", "PatientBirthDate"), Reason.MULTIPLE_PATIENTS, "patients"),
+        (("StudyInstanceUID",), Reason.MULTIPLE_STUDIES, "studies"),
+    ):
+        values = [{str(one.sidecar[name]).strip() for one in described if name in one.sidecar} - {""} for name in names]
+        count = max(len(of_one) for of_one in values)
+        if count > 1:
+            raise StudyRefusedError(reason, f"the sidecars are of {count} {several}; send each patient's study alone.")
 
 
 def _stem(file: SourceFile) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import zipfile
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -45,11 +45,12 @@ class FoundStudy:
     patient_id: str = field(default="", repr=False)
     _study: str = field(default="", repr=False)
     _instances: tuple[Instance, ...] = field(default=(), repr=False)
-    _names: frozenset[str] = field(default=frozenset(), repr=False)
+    _names: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
-    def is_called(self, name: str) -> bool:
-        """Whether `name` is its StudyInstanceUID, an AccessionNumber or a PatientID of its images."""
-        return pseudonym(name) in self._names
+    def elements_called(self, name: str) -> frozenset[str]:
+        """Which of StudyInstanceUID, AccessionNumber and PatientID hold `name` in one of its images."""
+        sought = pseudonym(name)
+        return frozenset(element for element, names in self._names.items() if sought in names)
 
     @property
     def study(self) -> str:
@@ -235,7 +236,11 @@ def _found(
         patient_id=first.patient_id,
         _study=first.study,
         _instances=tuple(images),
-        _names=frozenset(name for one in images for name in (one.study, one.accession, one.patient_id)) - {""},
+        _names={
+            "StudyInstanceUID": frozenset({first.study}) - {""},
+            "AccessionNumber": frozenset(one.accession for one in images) - {""},
+            "PatientID": frozenset(one.patient_id for one in images) - {""},
+        },
     )
 
 

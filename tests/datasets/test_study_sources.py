@@ -63,16 +63,34 @@ def files_of(source: StudySource) -> list[str]:
     return [source.input.name] if isinstance(source.input, Path) else [file.path.name for file in source.input]
 
 
-def test_uid_accession_number_patient_id_name_and_mha_lead_to_their_study(tree: Path) -> None:
-    found = resolve(tree, "1.2.3.1", "A200", "4712", "site/B7", "10001_1000001")
-    assert [files_of(found.sources[line]) for line in range(2, 7)] == [
+def test_uid_accession_number_name_and_mha_lead_to_their_study(tree: Path) -> None:
+    found = resolve(tree, "1.2.3.1", "A200", "site/B7", "10001_1000001")
+    assert [files_of(found.sources[line]) for line in range(2, 6)] == [
         ["1"],
         ["2"],
-        ["3"],
         ["B7"],
         [f"10001_1000001_{suffix}.mha" for suffix in ("adc", "hbv", "t2w")],
     ]
-    assert (found.ambiguous, found.missing, found.studies_without_row) == ({}, (), 1)
+    assert (found.ambiguous, found.missing, found.studies_without_row) == ({}, (), 2)
+
+
+def test_a_patient_id_leads_to_the_only_study_of_its_patient(tree: Path) -> None:
+    found = resolve(tree, "4712", "1.2.3.1")
+    assert [files_of(found.sources[line]) for line in (2, 3)] == [["3"], ["1"]]
+
+
+def test_a_table_of_patient_ids_and_accession_numbers_matches_neither(tree: Path) -> None:
+    found = resolve(tree, "A200", "4712", "1.2.3.1")
+    assert list(found.ambiguous) == [2, 3]
+    assert list(found.sources) == [4]
+
+
+def test_the_accession_number_of_another_is_no_patient_id(tree: Path) -> None:
+    """Patient A200 was not exported, and a stranger's examination has that number."""
+    path = tree.parent / "labels.csv"
+    path.write_text("study,patient,label\nA200,A200,1\n")
+    found = resolve_sources(tree, read_label_table(path).rows)
+    assert (found.sources, list(found.ambiguous)) == ({}, [2])
 
 
 def test_a_patient_with_two_studies_is_no_study(tree: Path) -> None:

@@ -233,3 +233,20 @@ def test_nothing_of_a_sidecar_that_names_the_patient_is_shown(folder: Path) -> N
     assert study is not None
     assert canary not in f"{inspection!r} {study.series} {study.acquisition}"
     assert study.acquisition.vendor == "Siemens of ***"
+
+
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        ("PatientID", Reason.MULTIPLE_PATIENTS),
+        ("PatientName", Reason.MULTIPLE_PATIENTS),
+        ("StudyInstanceUID", Reason.MULTIPLE_STUDIES),
+    ],
+)
+def test_sidecars_of_two_patients_or_studies_are_refused(folder: Path, element: str, expected: Reason) -> None:
+    t2, dwi = f"{NAME}_t2_tse_tra_20110707_4.json", f"{NAME}_ep2d_diff_tra_20110707_6.json"
+    (folder / t2).write_text(json.dumps({element: NAME}))
+    (folder / dwi).write_text(json.dumps({element: NAME}))
+    assert examine(folder)[0].refusal is None
+    (folder / dwi).write_text(json.dumps({element: f"{NAME}2"}))
+    assert reason(folder) is expected

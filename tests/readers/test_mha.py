@@ -118,6 +118,7 @@ def change_header(path: Path, old: bytes, new: bytes) -> None:
         (b"DimSize = 9 10 12", b"DimSize = 9 10 14", Reason.INPUT_UNREADABLE),
         (b"DimSize = 9 10 12", b"DimSize = 9 10 11", Reason.INPUT_UNREADABLE),
         (b"TransformMatrix = 1 0 0", b"TransformMatrix = 1 1 0", Reason.GEOMETRY_INVALID),
+        (b"ElementSpacing = 0.5 ", b"ElementSpacing = 50 ", Reason.GEOMETRY_INVALID),
         (b"ElementType = MET_SHORT", b"ElementType = MET_OTHER", Reason.INPUT_UNREADABLE),
     ],
 )

@@ -254,3 +254,18 @@ def test_a_datalist_entry_gets_its_study_and_keeps_the_rest(study, folder):
 def test_a_path_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(StudyRefusedError, match="T2_MISSING"):
         read_nifti_study(tmp_path / "t2.nii", tmp_path / "dwi.nii", b_values=[50, 800])
+
+
+def test_files_of_two_folders_are_no_study(folder):
+    (folder / "visit").mkdir()
+    (folder / "dwi.nii.gz").rename(folder / "visit" / "dwi.nii.gz")
+    assert refusal(folder) is Reason.MULTIPLE_STUDIES
+
+
+@pytest.mark.parametrize("factor", [1e-3, 10.0])
+def test_another_unit_than_mm_is_refused(folder, factor):
+    def rescale(image):
+        image.set_sform(np.diag([factor, factor, factor, 1.0]) @ image.affine, code="scanner")
+
+    rewrite(folder / "t2.nii.gz", rescale)
+    assert refusal(folder) is Reason.GEOMETRY_INVALID
