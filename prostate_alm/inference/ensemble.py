@@ -1,9 +1,6 @@
 """Load an ensemble folder and score studies with it. Knows no threshold."""
 
 import io
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +8,11 @@ import torch
 
 from prostate_alm.errors import ArgumentError, EnsembleError
 from prostate_alm.evaluation.reference import Reference
+from prostate_alm.inference.backends import choose_members
 from prostate_alm.inference.believability import believability, read_reference
 from prostate_alm.inference.config import InferenceConfig, read_inference_config
+from prostate_alm.inference.golden import TOLERANCE, golden_difference, golden_images
+from prostate_alm.inference.members import Members, NetworkPath, reproducible
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.networks.weights import load_weights
 from prostate_alm.parcel import (
@@ -24,8 +24,7 @@ from prostate_alm.parcel import (
     read_manifest,
     sealed_bytes,
 )
-from prostate_alm.preprocessing import Preprocessing
-from prostate_alm.preprocessing.phantoms import golden_studies
+from prostate_alm.preprocessing import PreparedImage, Preprocessing
 from prostate_alm.study import QualityFinding, Study
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -55,8 +54,9 @@ class Ensemble:
         sha256: of the manifest; the ensemble's identity.
         operating_points_json: content of `operating_points.json`, unparsed.
         reference: what it was validated on.
-        device: where the network runs.
         preprocessing: the same as in training.
+        members: the networks, on the backend that was chosen.
+        backend_note: why it is not the faster backend; empty when it is, or when torch was asked for.
     """
 
     def __init__(
@@ -66,54 +66,88 @@ class Ensemble:
         *,
         operating_points_json: bytes,
         reference: Reference,
-        network: EnsembleNet,
         preprocessing: Preprocessing,
-        device: torch.device,
+        members: Members,
+        backend_note: str,
     ) -> None:
         self.manifest = manifest
         self.sha256 = sha256
         self.operating_points_json = operating_points_json
         self.reference = reference
         self.preprocessing = preprocessing
-        self.device = device
-        self._network = network.to(device).eval()
+        self.members = members
+        self.backend_note = backend_note
+
+    @property
+    def backend(self) -> str:
+        """What computes the members: "torch" or "openvino"."""
+        return self.members.backend
 
     def score(self, study: Study) -> Score:
-        """Score one study: float32, one thread, so that the same study gets the same logits everywhere (within 1e-5).
+        """Prepare and score one study.
 
         Raises:
             StudyRefusedError: the study can't be prepared.
         """
-        with _reproducible():
-            prepared = self.preprocessing(study)
-            with torch.inference_mode():
-                logits = self._network.member_logits(prepared.image[None].to(self.device))
-        members = tuple(float(logit) for logit in logits[0].tolist())
+        return self.score_prepared(self.prepare(study))
+
+    def prepare(self, study: Study) -> PreparedImage:
+        """What the members see of a study, in one thread.
+
+        Raises:
+            StudyRefusedError: the study can't be prepared.
+        """
+        with reproducible():
+            return self.preprocessing(study)
+
+    def score_prepared(self, prepared: PreparedImage) -> Score:
+        """Score a prepared study: float32, one thread, so that it gets the same logits everywhere (within 1e-5)."""
+        with reproducible():
+            members = tuple(self.members.logits(prepared.image).tolist())
         believed = believability(self.reference, members, prepared.image)
         return Score(members, sum(members) / len(members), (*prepared.quality, *believed))
 
-    def warm_up(self) -> None:
-        """Score a built study, so that the first patient does not wait for caches and kernels.
+    def path_share(self, path: NetworkPath, image: torch.Tensor) -> float:
+        """The part of the mean logit of an image ``[C, H, W, D]`` that comes through one path."""
+        with reproducible():
+            return float(self.members.path_share(path, image).double().mean())
+
+    def verify_golden(self) -> float:
+        """Prepare and score the phantoms as if they were patients.
+
+        Returns:
+            The largest difference of a logit from the stored one.
 
         Raises:
-            EnsembleError: the logits are not finite.
+            EnsembleError: it is above 1e-4, or a logit is not finite.
         """
-        score = self.score(next(iter(golden_studies().values())))
-        if not math.isfinite(score.logit):
-            raise EnsembleError("the ensemble's logits are not finite; its weights are unusable. Train it again.")
+        with reproducible():
+            difference = golden_difference(self.members, golden_images(self.preprocessing), self.reference.golden)
+        if not difference <= TOLERANCE:
+            raise EnsembleError(
+                f"the logits of the golden phantoms now differ from the stored ones by {difference:.1e}, at most "
+                f"{TOLERANCE:.0e} is expected; start again, on another machine if it stays."
+            )
+        return difference
 
 
-def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str = "auto") -> Ensemble:
-    """Verify an ensemble folder against its manifest and load it; no code of the folder is run.
+def load_ensemble(
+    folder: Path, *, expect_sha256: str | None = None, device: str = "auto", backend: str = "auto"
+) -> Ensemble:
+    """Verify an ensemble folder against its manifest, load it, and see that it gives its golden logits here.
+
+    No code of the folder is run.
 
     Args:
         folder: written by `prostate-alm train`.
         expect_sha256: the pinned SHA-256 of its `manifest.json`; None accepts any.
         device: "auto" (a CUDA GPU where there is one), "cpu" or "cuda".
+        backend: "auto" (OpenVINO where it is installed and exact), "torch" or "openvino".
 
     Raises:
-        EnsembleError: the folder is incomplete, changed, not the pinned one, or does not describe an ensemble.
-        ArgumentError: `device` is unknown or absent.
+        EnsembleError: the folder is incomplete, changed, not the pinned one, does not describe an ensemble, or its
+            golden logits are not met.
+        ArgumentError: `device` or `backend` is unknown or absent.
     """
     place = _device(device)
     manifest, sha256 = read_manifest(folder, expect_sha256=expect_sha256)
@@ -122,14 +156,21 @@ def load_ensemble(folder: Path, *, expect_sha256: str | None = None, device: str
         raise EnsembleError(
             f"the manifest names {manifest.members} members, configs/inference.yaml {config.network_def.members}."
         )
+    network = _network(config, sealed_bytes(folder, WEIGHTS, manifest))
+    reference = read_reference(sealed_bytes(folder, REFERENCE, manifest), members=manifest.members)
+    preprocessing = _preprocessing(config)
+    with reproducible():
+        choice = choose_members(
+            network, backend=backend, device=place, images=golden_images(preprocessing), golden=reference.golden
+        )
     return Ensemble(
         manifest,
         sha256,
         operating_points_json=sealed_bytes(folder, OPERATING_POINTS, manifest),
-        reference=read_reference(sealed_bytes(folder, REFERENCE, manifest), members=manifest.members),
-        network=_network(config, sealed_bytes(folder, WEIGHTS, manifest)),
-        preprocessing=_preprocessing(config),
-        device=place,
+        reference=reference,
+        preprocessing=preprocessing,
+        members=choice.members,
+        backend_note=choice.note,
     )
 
 
@@ -160,15 +201,3 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not present:
         raise ArgumentError("`device` is 'cuda', but torch finds no CUDA GPU; use 'cpu' or 'auto'.")
     return torch.device("cuda" if name != "cpu" and present else "cpu")
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """One CPU thread and no TF32: neither the machine's load nor its GPU moves a logit past the guard band."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_num_threads(threads)

@@ -1,5 +1,7 @@
 """The members of an ensemble as functions of one image, computed by torch: the reference for every other backend."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, Protocol, cast
 
 import torch
@@ -43,19 +45,19 @@ class TorchMembers:
     backend = "torch"
 
     def __init__(self, network: EnsembleNet, device: torch.device) -> None:
-        self._network = network.to(device).eval()
+        self.network = network.to(device).eval()
         self._device = device
 
     def logits(self, image: torch.Tensor) -> torch.Tensor:
         """``[C, H, W, D]`` -> the logit of each of the K members, ``[K]``."""
         with torch.inference_mode():
-            return self._network.member_logits(image[None].to(self._device))[0].cpu()
+            return self.network.member_logits(image[None].to(self._device))[0].cpu()
 
     def path_share(self, path: NetworkPath, image: torch.Tensor) -> torch.Tensor:
         """The part of each member's logit that comes through one path, ``[K]``."""
         image = image[None].to(self._device)
         with torch.inference_mode():
-            return torch.stack([_path_share(member, path, image) for member in members_of(self._network)]).cpu()
+            return torch.stack([_path_share(member, path, image) for member in members_of(self.network)]).cpu()
 
 
 def members_of(network: EnsembleNet) -> list[TwoPathNet]:
@@ -81,3 +83,15 @@ def _path_share(member: TwoPathNet, path: NetworkPath, image: torch.Tensor) -> t
     layers, channels, weights = path_of(member, path)
     features = layers(image[:, channels].contiguous(memory_format=torch.channels_last_3d))
     return torch.cat([features.mean(dim=(2, 3, 4)), features.amax(dim=(2, 3, 4))], dim=1)[0] @ weights
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """One CPU thread and no TF32: neither the machine's load nor its GPU moves a logit past the guard band."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,5 +1,6 @@
 """An ensemble that all share, and one for each test to change."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,6 @@ def shared_ensemble(ensemble_factory, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def ensemble_folder(ensemble_factory, tmp_path) -> Path:
+def ensemble_folder(shared_ensemble, tmp_path) -> Path:
     """An ensemble for one test to change."""
-    return ensemble_factory(tmp_path / "small")
+    return shutil.copytree(shared_ensemble, tmp_path / "small")

@@ -10,9 +10,11 @@ import torch
 import yaml
 
 from prostate_alm.errors import ArgumentError, EnsembleError, Reason, StudyRefusedError
+from prostate_alm.inference.backends import BACKENDS
 from prostate_alm.inference.ensemble import load_ensemble
+from prostate_alm.inference.members import TorchMembers, bias_of, members_of
 from prostate_alm.networks.two_path import TwoPathNet
-from prostate_alm.parcel import INFERENCE_CONFIG, MANIFEST, WEIGHTS, read_manifest, sealed_bytes, sha256_of
+from prostate_alm.parcel import INFERENCE_CONFIG, MANIFEST, REFERENCE, WEIGHTS, read_manifest, sealed_bytes, sha256_of
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.study import Study
 
@@ -200,12 +202,52 @@ def test_a_study_without_high_b_is_refused(ensemble, study):
     assert refusal.value.reason is Reason.HIGH_B_MISSING
 
 
-def test_warm_up_finds_weights_that_are_not_numbers(ensemble, tmp_path, ensemble_factory, weights_factory):
-    ensemble.warm_up()
+def test_a_score_is_that_of_the_prepared_study(ensemble, study):
+    prepared = ensemble.prepare(study)
+    assert torch.equal(prepared.image, Preprocessing("tiny")(study).image)
+    assert ensemble.score_prepared(prepared) == ensemble.score(study)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path, ensemble_factory, weights_factory):
     weights = [weights_factory(seed) for seed in range(3)]
     weights[1] = {
         name: value * float("nan") if value.is_floating_point() else value for name, value in weights[1].items()
     }
-    broken = load_ensemble(ensemble_factory(tmp_path / "broken", weights=weights))
-    with pytest.raises(EnsembleError, match="not finite"):
-        broken.warm_up()
+    folder = ensemble_factory(tmp_path / "broken", weights=weights)
+    for backend in BACKENDS:
+        with pytest.raises(EnsembleError, match="golden phantoms differ"):
+            load_ensemble(folder, backend=backend)
+
+
+def test_golden_logits_of_another_machine_are_met_within_the_tolerance_or_not_at_all(ensemble_folder):
+    ensemble = load_ensemble(ensemble_folder)
+    assert ensemble.verify_golden() <= 1e-5
+    path = ensemble_folder / REFERENCE
+    stored = json.loads(path.read_text())
+    for difference, fits in ((0.9e-4, True), (-1.1e-4, False)):
+        changed = json.loads(path.read_text())
+        changed["golden"][-1]["member_logits"][1] = stored["golden"][-1]["member_logits"][1] + difference
+        path.write_text(json.dumps(changed))
+        reseal(ensemble_folder)
+        if fits:
+            assert load_ensemble(ensemble_folder).verify_golden() == pytest.approx(0.9e-4, abs=1e-5)
+        else:
+            with pytest.raises(EnsembleError, match=r"differ from the stored ones by 1\.1e-04"):
+                load_ensemble(ensemble_folder)
+
+
+def test_a_phantom_of_another_release_is_refused(ensemble_folder):
+    path = ensemble_folder / REFERENCE
+    path.write_text(path.read_text().replace('"waves"', '"sand"'))
+    reseal(ensemble_folder)
+    with pytest.raises(EnsembleError, match="sand"):
+        load_ensemble(ensemble_folder)
+
+
+def test_an_ensemble_that_went_wrong_after_loading_is_found(shared_ensemble):
+    ensemble = load_ensemble(shared_ensemble, backend="torch")
+    assert isinstance(ensemble.members, TorchMembers)
+    for member in members_of(ensemble.members.network):
+        bias_of(member).data += 1e-3
+    with pytest.raises(EnsembleError, match="now differ"):
+        ensemble.verify_golden()
