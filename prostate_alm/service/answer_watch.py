@@ -1,16 +1,16 @@
 """Lets requests wait for answers: one query for all of them, ten times a second, and no blocked thread."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import structlog
 from fastapi.concurrency import run_in_threadpool
 
 from prostate_alm.service.descriptions import describe_error
 from prostate_alm.service.jobs import JobQueue
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger()
 POLL_SECONDS = 0.1
 
 
@@ -65,7 +65,7 @@ class AnswerWatch:
                     for job_id in await run_in_threadpool(self._queue.settled_among, list(self._waiting)):
                         self._wake(job_id)
                 except Exception as error:  # the database may be away for a while; who waits gets 202 in the end
-                    logger.error("answers could not be looked up: %s", describe_error(error))
+                    logger.error("answers not looked up", error=describe_error(error))
             await asyncio.sleep(POLL_SECONDS)
 
     def _wake(self, job_id: str) -> None:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from prostate_alm import __version__
 from prostate_alm.service import periodic
 from prostate_alm.service.answer_watch import AnswerWatch
+from prostate_alm.service.api_document import describe_api
 from prostate_alm.service.core import Core, open_core
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.guard import add_guards
@@ -15,7 +16,7 @@ from prostate_alm.service.periodic import Periodic
 from prostate_alm.service.problems import add_problem_handlers
 from prostate_alm.service.readiness import EVERY_SECONDS, Readiness
 from prostate_alm.service.retention import Retention
-from prostate_alm.service.routes import health, login, metrics, model, studies
+from prostate_alm.service.routes import health, login, metrics, model, page, studies
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.supervisor import Supervisor, WorkerHost
 
@@ -69,8 +70,9 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
         Periodic("readiness", EVERY_SECONDS, readiness.check),
         Periodic("retention", RETENTION_SECONDS, retention.sweep),
     ]
-    for router in (studies.router, model.router, health.router, metrics.router, login.router):
+    for router in (studies.router, model.router, health.router, metrics.router, login.router, page.router):
         app.include_router(router)
     add_problem_handlers(app)
+    describe_api(app)
     add_guards(app, settings)
     return app

@@ -89,7 +89,7 @@ class Database:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except URLError:
+    except (URLError, ValueError):
         raise ArgumentError("`database_url` is no URL; write postgresql://USER:PASSWORD@HOST/NAME.") from None
     if parsed.get_backend_name() == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")

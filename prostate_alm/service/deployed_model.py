@@ -5,7 +5,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from prostate_alm.evaluation.operating_point import OperatingPoint, OperatingPoints
-from prostate_alm.parcel import OPERATING_POINTS, Manifest, read_manifest, sealed_bytes
+from prostate_alm.evaluation.reference import Reference
+from prostate_alm.parcel import OPERATING_POINTS, REFERENCE, Manifest, read_manifest, sealed_bytes
 from prostate_alm.report.triage import ModelIdentity
 from prostate_alm.service.settings import ServiceSettings
 
@@ -17,6 +18,7 @@ class DeployedModel(BaseModel):
         identity: which ensemble answers.
         operating_point: the threshold to apply.
         operating_points: all that the ensemble carries.
+        reference: what it was validated on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,6 +26,7 @@ class DeployedModel(BaseModel):
     identity: ModelIdentity
     operating_point: OperatingPoint
     operating_points: OperatingPoints
+    reference: Reference
 
     @classmethod
     def read(cls, settings: ServiceSettings) -> Self:
@@ -36,7 +39,10 @@ class DeployedModel(BaseModel):
         manifest, sha256 = read_manifest(settings.ensemble, expect_sha256=settings.expect_sha256)
         points = OperatingPoints.from_json(sealed_bytes(settings.ensemble, OPERATING_POINTS, manifest))
         point = points.named(settings.operating_point)
-        return cls(identity=identity_of(manifest, sha256), operating_point=point, operating_points=points)
+        reference = Reference.from_json(sealed_bytes(settings.ensemble, REFERENCE, manifest))
+        return cls(
+            identity=identity_of(manifest, sha256), operating_point=point, operating_points=points, reference=reference
+        )
 
 
 def identity_of(manifest: Manifest, sha256: str) -> ModelIdentity:

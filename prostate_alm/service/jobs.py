@@ -128,6 +128,12 @@ class JobQueue:
         """The newest occlusion job of a study."""
         return next(iter(self._records(and_(Job.kind == JobKind.OCCLUSION, Job.explains == study), 1)), None)
 
+    def successor_of(self, study: str) -> str | None:
+        """The newest job that completes this one's study."""
+        newest = select(Job.id).where(Job.supersedes == study).order_by(Job.received.desc(), Job.id).limit(1)
+        with self._database.reading() as session:
+            return session.scalar(newest)
+
     def settled_among(self, job_ids: Iterable[str]) -> set[str]:
         """Which of these jobs are done."""
         with self._database.reading() as session:

@@ -1,16 +1,17 @@
 """What the API does again and again, each in a thread of its own, so that a slow one delays no other."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from prostate_alm.service.clock import utc_now
 from prostate_alm.service.descriptions import describe_error
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -51,5 +52,5 @@ def _go_round(periodic: Periodic, stopping: threading.Event) -> None:
         try:
             periodic.run(utc_now())
         except Exception as error:  # a database that is away for a while must not end the clock of the deadlines
-            logger.error("%s failed: %s", periodic.name, describe_error(error))
+            logger.error("a round failed", name=periodic.name, error=describe_error(error))
         stopping.wait(periodic.seconds)

@@ -1,11 +1,12 @@
 """The one way from a study to its answer: read, prepare, score, decide. The command and the worker both take it."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
+
+import structlog
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.evaluation.operating_point import OperatingPoint, OperatingPoints
@@ -17,7 +18,7 @@ from prostate_alm.service.descriptions import describe_error
 from prostate_alm.service.fault_injection import step
 from prostate_alm.study import Study
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +113,10 @@ class TriagePipeline:
         try:
             answer = self._answer(answer_id, read, progress)
         except StudyRefusedError as refusal:
-            logger.warning("study %s refused: %s", answer_id, refusal)
+            logger.warning("study refused", job=answer_id, reason=refusal.reason)
             answer = self.failed(answer_id, refusal.reason, evidence=progress.evidence)
         except Exception as error:  # a patient is waiting: nothing may end without an answer
-            logger.error("study %s failed: %s", answer_id, describe_error(error))
+            logger.error("study failed", job=answer_id, error=describe_error(error))
             answer = self.failed(answer_id, Reason.INTERNAL_ERROR)
         return Outcome(answer, progress.image, progress.seconds)
 
@@ -124,10 +125,10 @@ class TriagePipeline:
             study = read()
         progress.evidence = replace(progress.evidence, series=study.series, flags=study.flags)
         with progress.stage("prepare"):
-            prepared = self.ensemble.preprocessing(study)
+            prepared = self.ensemble.prepare(study)
             progress.image = SeenImage(prepared, choose_high_b(study.dwi))
         with progress.stage("infer"):
-            score = self.ensemble.score(study)
+            score = self.ensemble.score_prepared(prepared)
         evidence = replace(progress.evidence, member_logits=score.member_logits, quality=score.quality)
         with progress.stage("decide"):
             return decide(answer_id, evidence, operating_point=self.operating_point, model=self.model)

@@ -1,7 +1,6 @@
 """Keeps one worker process running: starts it, ends it when it hangs, starts the next."""
 
 import json
-import logging
 import secrets
 import subprocess
 import sys
@@ -9,12 +8,14 @@ import threading
 import time
 from typing import Protocol
 
+import structlog
+
 from prostate_alm.service.clock import utc_now
 from prostate_alm.service.core import Core
 from prostate_alm.service.descriptions import describe_error
 from prostate_alm.service.tables import WorkerState
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger()
 
 LOOK_SECONDS = 0.25
 START_SECONDS = 120.0  # until it says its name in the database; torch's libraries may come from a cold disk
@@ -76,7 +77,7 @@ class Supervisor:
             try:
                 self._look()
             except Exception as error:  # the database may be away for a while
-                logger.error("the worker could not be looked after: %s", describe_error(error))
+                logger.error("worker not looked after", error=describe_error(error))
             self._stopping.wait(LOOK_SECONDS)
 
     def _look(self) -> None:
@@ -86,7 +87,7 @@ class Supervisor:
         elif process.poll() is None:
             self._kill_if_hung(process)
         else:
-            logger.error("worker %s ended with code %s", self._worker_id, process.returncode)
+            logger.error("worker ended", worker=self._worker_id, code=process.returncode)
             self._process = None
             self._close(process)
             self._stopping.wait(self._backoff)
@@ -115,7 +116,7 @@ class Supervisor:
             if worker.state is WorkerState.READY:
                 self._backoff = FIRST_BACKOFF
         if hung:
-            logger.error("worker %s is not heard of any more and is killed", self._worker_id)
+            logger.error("worker silent and killed", worker=self._worker_id, pid=process.pid)
             process.kill()
 
     def _close(self, process: subprocess.Popen[bytes]) -> None:
@@ -125,4 +126,4 @@ class Supervisor:
         try:
             self._core.workers.remove(self._worker_id)
         except Exception as error:
-            logger.error("worker %s was not forgotten: %s", self._worker_id, describe_error(error))
+            logger.error("worker not forgotten", worker=self._worker_id, error=describe_error(error))

@@ -6,7 +6,6 @@ line, and ends when the API dies; then the worker ends too.
 
 import hashlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import structlog
 
 from prostate_alm.errors import Reason
 from prostate_alm.inference.ensemble import load_ensemble
@@ -29,12 +29,14 @@ from prostate_alm.service.core import Core, open_core
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.descriptions import describe_error
 from prostate_alm.service.fault_injection import step
+from prostate_alm.service.logs import configure_logs
 from prostate_alm.service.pipeline import SeenImage, TriagePipeline
 from prostate_alm.service.records import ClaimedJob
 from prostate_alm.service.settings import ServiceSettings
+from prostate_alm.service.storage import study_in
 from prostate_alm.service.tables import JobKind, WorkerState
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger()
 
 LEASE_SECONDS = 10.0
 BEAT_SECONDS = 1.0
@@ -71,7 +73,7 @@ class Worker:
                 try:
                     worked = self._next()
                 except Exception as error:  # the database may be away for a while; the lease runs out by itself
-                    logger.error("the next job failed: %s", describe_error(error))
+                    logger.error("job failed", worker=self.id, error=describe_error(error))
                     worked = False
                 if not worked:
                     stop.wait(IDLE_SECONDS)
@@ -120,7 +122,7 @@ class Worker:
         try:
             write_arrays(self._core.storage.image_of(job.id), arrays)
         except OSError as error:  # the answer does not hang on it; the page says that there is no image
-            logger.error("the image of study %s was not kept: %s", job.id, describe_error(error))
+            logger.error("image not kept", job=job.id, error=describe_error(error))
         step("worker.image")
         return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
 
@@ -129,7 +131,7 @@ class Worker:
         try:
             self._make_map(job)
         except Exception as error:
-            logger.error("the map of job %s failed: %s", job.id, describe_error(error))
+            logger.error("map failed", job=job.id, error=describe_error(error))
             fault = Reason.INTERNAL_ERROR
         self._settle(job, partial(self._core.queue.finish, job, fault))
 
@@ -148,7 +150,7 @@ class Worker:
         with self._settling:
             stored = settle(now=utc_now())
             self._current = None
-        logger.info("job %s %s", job.id, "stored" if stored else "refused: late or given to another worker")
+        logger.info("job stored" if stored else "job late or lost", job=job.id, kind=job.kind)
 
     @contextmanager
     def _beating(self) -> Iterator[None]:
@@ -171,12 +173,7 @@ class Worker:
                         self._current = None
                         self._lost()
             except Exception as error:
-                logger.error("a beat failed: %s", describe_error(error))
-
-
-def study_in(folder: Path) -> Path:
-    """What `read_study` takes of a job's input: the zip, the folder of DICOM, or the folder of NIfTI files."""
-    return next((path for path in (folder / "study", folder / "dicom") if path.exists()), folder)
+                logger.error("beat failed", worker=self.id, error=describe_error(error))
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -194,7 +191,8 @@ def serve_jobs(worker_id: str, settings: ServiceSettings, model: DeployedModel, 
     pipeline, fault = _load(settings)
     state = WorkerState.READY if fault is None else WorkerState.FAULT
     worker = Worker(worker_id, core, pipeline=pipeline, lost=_end_lost)
-    core.workers.become(worker_id, state, now=utc_now(), fault=fault)
+    backend = None if pipeline is None else pipeline.ensemble.backend
+    core.workers.become(worker_id, state, now=utc_now(), fault=fault, backend=backend)
     worker.run(stop)
     core.workers.remove(worker_id)
     core.database.close()
@@ -202,21 +200,26 @@ def serve_jobs(worker_id: str, settings: ServiceSettings, model: DeployedModel, 
 
 def _load(settings: ServiceSettings) -> tuple[TriagePipeline | None, str | None]:
     try:
-        ensemble = load_ensemble(settings.ensemble, expect_sha256=settings.expect_sha256, device=settings.device)
+        ensemble = load_ensemble(
+            settings.ensemble,
+            expect_sha256=settings.expect_sha256,
+            device=settings.device,
+            backend=settings.backend,
+        )
         pipeline = TriagePipeline.at(ensemble, settings.operating_point)
     except Exception as error:
-        logger.error("the ensemble can't be used: %s", describe_error(error))
+        logger.error("ensemble not loaded", error=describe_error(error))
         return None, "ENSEMBLE_INVALID"
     try:
-        ensemble.warm_up()
+        ensemble.verify_golden()
     except Exception as error:
-        logger.error("the ensemble did not warm up: %s", describe_error(error))
-        return None, "NOT_WARM"
+        logger.error("golden logits differ", error=describe_error(error))
+        return None, "GOLDEN_LOGITS_DIFFER"
     return pipeline, None
 
 
 def _end_lost() -> NoReturn:
-    logger.error("the job at work is late or was given away; this process ends, another takes over")
+    logger.error("job lost and process ended", pid=os.getpid())
     os._exit(LOST_EXIT)
 
 
@@ -230,6 +233,7 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API tells us when to stop
+    configure_logs()
     start = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     settings, model = ServiceSettings.model_validate(start["settings"]), DeployedModel.model_validate(start["model"])

@@ -1,13 +1,20 @@
 """Small ensembles with random weights, studies as DICOM and NIfTI, and a running service."""
 
+import hashlib
 import os
 import secrets
+import shutil
+import subprocess
+import tempfile
 import threading
 import zipfile
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 
+import psycopg
 import pydicom
 import pytest
 from starlette.testclient import TestClient
@@ -19,11 +26,16 @@ from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.service.app import create_app
 from prostate_alm.service.clock import utc_now
+from prostate_alm.service.core import open_core
+from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.pipeline import TriagePipeline
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.tables import WorkerState
 from prostate_alm.service.worker import Worker
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+OWNER = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
 NEVER, ALWAYS = 1e6, -1e6  # thresholds that no logit and every logit reaches
 
 
@@ -115,6 +127,94 @@ class NoHost:
 
     def stop(self):
         pass
+
+
+def run_postgresql(program, *arguments):
+    subprocess.run([BINARIES[-1] / program, *arguments], check=True, capture_output=True, user=OWNER, cwd="/")
+
+
+@contextmanager
+def postgresql_server():
+    """A real server from the machine's packages, on a Unix socket in a folder of its own; gives the folder."""
+    folder = Path(tempfile.mkdtemp(prefix="prostate-alm-postgresql-"))
+    try:
+        if OWNER:
+            shutil.chown(folder, OWNER)
+        data = folder / "data"
+        run_postgresql(
+            "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "--no-instructions", "-E", "UTF8"
+        )
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c shared_buffers=16MB -c timezone=Asia/Tokyo"
+        run_postgresql("pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+        try:
+            yield folder
+        finally:
+            run_postgresql("pg_ctl", "-D", data, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A running server: gives the URL of a new, empty database at each call."""
+    if not BINARIES:
+        pytest.skip("no PostgreSQL server is installed; on Debian: apt-get install postgresql")
+    numbers = count()
+    with postgresql_server() as socket, psycopg.connect(f"host={socket} user=postgres", autocommit=True) as admin:
+
+        def fresh():
+            name = f"test{next(numbers)}"
+            admin.execute(f"create database {name}")
+            return f"postgresql://postgres@/{name}?host={socket}"
+
+        yield fresh
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/triage.db"
+    return request.getfixturevalue("postgresql")()
+
+
+@pytest.fixture
+def core_factory(parcels, database_url, tmp_path):
+    """Open the service's inside, as each of its processes does; every call is another process's view."""
+    opened = []
+
+    def make(parcel="never", **settings):
+        values = {"ensemble": parcels[parcel], "storage": tmp_path / "storage", "database_url": database_url}
+        core = open_core(*with_model(ServiceSettings(**values | settings)))
+        opened.append(core)
+        return core
+
+    yield make
+    for core in opened:
+        core.database.close()
+
+
+def with_model(settings):
+    return settings, DeployedModel.read(settings)
+
+
+@pytest.fixture
+def core(core_factory):
+    return core_factory()
+
+
+@pytest.fixture
+def send(core):
+    """Give a study to the intake; the content is a word."""
+
+    def accept(content="a study", *, now=NOON, through=core, **arguments):
+        folder = through.storage.new_incoming()
+        (folder / "study").write_text(content)
+        sha256 = hashlib.sha256(content.encode()).hexdigest()
+        given = {"source": "upload", "token": "test", "content_sha256": sha256} | arguments
+        return through.intake.accept(folder, now=now, **given)
+
+    return accept
 
 
 @pytest.fixture(scope="session")

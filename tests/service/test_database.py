@@ -1,0 +1,111 @@
+"""The tables are those of the program, whole or not at all, and what was answered can't be changed."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import DatabaseError, StatementError
+
+from prostate_alm.errors import ArgumentError
+from prostate_alm.service.database import Database
+from prostate_alm.service.tables import Audit, Table, WorkerRow
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(database_url):
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+def test_upgrading_makes_the_tables_of_the_program(database):
+    assert database.versions() == (None, "0001")
+    database.upgrade()
+    assert database.versions() == ("0001", "0001")
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_upgrading_twice_and_at_once_does_no_harm(database, database_url):
+    others = [Database(database_url) for _ in range(4)]
+    faults = []
+
+    def upgrade(other):
+        try:
+            other.upgrade()
+        except Exception as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=upgrade, args=(other,)) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in others:
+        other.close()
+    assert faults == []
+    assert set(inspect(database.engine).get_table_names()) == {*Table.metadata.tables, "alembic_version"}
+
+
+def entry():
+    return Audit(at=NOON, event="ACCEPTED", actor="test", outcome="OK", detail={})
+
+
+@pytest.mark.parametrize("change", ["update audit set outcome = 'changed'", "delete from audit"])
+def test_the_audit_can_only_be_added_to(database, change):
+    database.upgrade()
+    with database.writing() as session:
+        session.add(entry())
+    with pytest.raises(DatabaseError, match="insert-only"), database.writing() as session:
+        session.execute(text(change))
+    with database.reading() as session:
+        assert [row.outcome for row in session.scalars(select(Audit))] == ["OK"]
+
+
+def test_a_transaction_that_fails_leaves_nothing(database):
+    database.upgrade()
+
+    def write_half():
+        with database.writing() as session:
+            session.add(entry())
+            session.flush()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
+    with database.reading() as session:
+        assert session.scalars(select(Audit)).all() == []
+
+
+def test_times_come_back_in_utc_and_need_their_zone(database):
+    database.upgrade()
+    summer = datetime.fromisoformat("2026-07-01T12:00:00.123456+02:00")
+    with database.writing() as session:
+        session.add(WorkerRow(id="a", pid=1, started=summer, beat=NOON, state="READY"))
+    with database.reading() as session:
+        row = session.get_one(WorkerRow, "a")
+        assert (row.started, row.started.tzinfo) == (summer, UTC)
+    with pytest.raises(StatementError, match="zone"), database.writing() as session:
+        session.add(WorkerRow(id="b", pid=1, started=summer.replace(tzinfo=None), beat=NOON, state="READY"))
+
+
+def test_readers_do_not_wait_for_a_writer(database):
+    database.upgrade()
+    with database.writing() as writing:
+        writing.add(entry())
+        writing.flush()
+        with database.reading() as reading:
+            assert reading.scalars(select(Audit)).all() == []
+
+
+@pytest.mark.parametrize("url", ["no url", "mysql://host/name", "", "postgresql://me:secret@host:port/name"])
+def test_another_kind_of_url_is_refused_and_not_quoted(url):
+    with pytest.raises(ArgumentError, match="database_url") as refusal:
+        Database(url)
+    assert "secret" not in str(refusal.value)
