@@ -112,7 +112,7 @@ def test_left_out_distances_are_those_of_new_patients() -> None:
     inside = np.mean([distance.of(row) for row in values])
     outside = np.mean([distance.of(row) for row in new])
     left_out = left_out_distances(values, names, patients=[str(number) for number in range(60)]).mean()
-    assert inside < 0.9 * outside
+    assert inside < 0.95 * outside
     assert left_out == pytest.approx(outside, rel=0.05)
 
 
