@@ -134,6 +134,11 @@ class JobQueue:
         with self._database.reading() as session:
             return session.scalar(newest)
 
+    def successor_of(self, study: str) -> str | None:
+        """The newest study that completes this one: its answer is the one that counts."""
+        found = next(iter(self._records(Job.supersedes == study, 1)), None)
+        return None if found is None else found.id
+
     def settled_among(self, job_ids: Iterable[str]) -> set[str]:
         """Which of these jobs are done."""
         with self._database.reading() as session:

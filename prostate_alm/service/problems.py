@@ -10,11 +10,17 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from prostate_alm.service.page import rendering
 
 MEDIA_TYPE = "application/problem+json"
+FOR_PROGRAMS = ("/v1/", "/dicomweb/", "/healthz/", "/metrics", "/openapi.json")
 
 
 class ProblemCode(StrEnum):
@@ -81,9 +87,32 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The response that carries a problem."""
-    return JSONResponse(problem.model_dump(mode="json"), problem.status, headers, media_type=MEDIA_TYPE)
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The response that carries a problem: JSON, or a page that says "DCE recommended" where a browser shows it."""
+    return _ProblemResponse(problem, headers)
+
+
+class _ProblemResponse(JSONResponse):
+    """Finds out who reads it when it is sent, so that middlewares need not know."""
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None) -> None:
+        super().__init__(problem.model_dump(mode="json"), problem.status, headers, media_type=MEDIA_TYPE)
+        self._problem, self._given = problem, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        if _is_shown(scope):
+            problem = self._problem
+            html = rendering.problem_page(problem.status, problem.title, problem.detail)
+            headers = {**(self._given or {}), **rendering.SECURITY_HEADERS}
+            await HTMLResponse(html, problem.status, headers)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _is_shown(scope: Scope) -> bool:
+    """Whether a browser shows the response as a page."""
+    return "text/html" in Headers(scope=scope).get("accept", "") and not scope["path"].startswith(FOR_PROGRAMS)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -109,7 +138,7 @@ _TRANSPORT = {
 _OTHER = (ProblemCode.REQUEST_INVALID, "the request can't be read; see /openapi.json")
 
 
-def _own(_: Request, error: Exception) -> JSONResponse:
+def _own(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
     return problem_response(error.problem, error.headers)
 
@@ -121,12 +150,12 @@ def problem_of(error: HTTPException) -> Problem:
     return Problem(title=status.phrase, status=status, code=code, detail=detail)
 
 
-def _transport(_: Request, error: Exception) -> JSONResponse:
+def _transport(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem_response(problem_of(error), error.headers)
 
 
-def _validation(_: Request, error: Exception) -> JSONResponse:
+def _validation(_: Request, error: Exception) -> Response:
     """Fields and what is expected of them, without what came."""
     assert isinstance(error, RequestValidationError)
     # a place that the client named, an unknown key of its JSON, is not repeated
@@ -136,7 +165,7 @@ def _validation(_: Request, error: Exception) -> JSONResponse:
     return problem_response(problem)
 
 
-def _unforeseen(_: Request, __: Exception) -> JSONResponse:
+def _unforeseen(_: Request, __: Exception) -> Response:
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     detail = "the service failed; treat the patient as DCE recommended and see the service's log"
     return problem_response(Problem(title=status.phrase, status=status, code=ProblemCode.INTERNAL_ERROR, detail=detail))

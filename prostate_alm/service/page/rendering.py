@@ -1,6 +1,7 @@
 """The page as HTML: templates filled with views. Nothing here reads a database or a request."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,31 @@ SECURITY_HEADERS = {
 }
 
 
+@dataclass(frozen=True)
+class Reader:
+    """Who looks at the page.
+
+    Attributes:
+        may_send: whether they may send studies and ask for maps.
+        logged_in: whether there is a session to end.
+    """
+
+    may_send: bool = True
+    logged_in: bool = False
+
+
 def worklist_page(
-    rows: Sequence[WorklistRow], *, model: ModelIdentity, faults: Sequence[str] = (), may_send: bool = True
+    rows: Sequence[WorklistRow], *, model: ModelIdentity, reader: Reader, faults: Sequence[str] = ()
 ) -> str:
     """The worklist with the upload form.
 
     Args:
         rows: newest first.
         model: which ensemble answers.
+        reader: who looks.
         faults: why a study sent now would not be scored; empty when it would.
-        may_send: whether the reader may send studies.
     """
-    return _render("worklist.html.j2", rows=rows, model=model, faults=faults, may_send=may_send)
+    return _render("worklist.html.j2", rows=rows, model=model, faults=faults, reader=reader)
 
 
 def worklist_fragment(rows: Sequence[WorklistRow], *, faults: Sequence[str] = ()) -> str:
@@ -44,14 +58,9 @@ def worklist_fragment(rows: Sequence[WorklistRow], *, faults: Sequence[str] = ()
     return _render("worklist_rows.html.j2", rows=rows, faults=faults)
 
 
-def study_page(view: StudyView, *, may_send: bool = True) -> str:
-    """One study.
-
-    Args:
-        view: what it shows.
-        may_send: whether the reader may ask for a map of where the model looked.
-    """
-    return _render("study.html.j2", view=view, may_send=may_send, scale_width=WIDTH, scale_bar_mm=SCALE_BAR_MM)
+def study_page(view: StudyView, *, reader: Reader) -> str:
+    """One study."""
+    return _render("study.html.j2", view=view, reader=reader, scale_width=WIDTH, scale_bar_mm=SCALE_BAR_MM)
 
 
 def login_page(*, failed: bool = False) -> str:
@@ -65,7 +74,8 @@ def problem_page(status: int, title: str, detail: str) -> str:
 
 
 def _render(template: str, **values: Any) -> str:
-    return _environment().get_template(template).render(wording=wording, **values)
+    known = {"wording": wording, "reader": Reader(may_send=False)}
+    return _environment().get_template(template).render(known | values)
 
 
 @cache

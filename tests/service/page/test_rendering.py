@@ -13,6 +13,7 @@ from prostate_alm.service.page.reasons import EXPLANATIONS
 from prostate_alm.service.page.views import study_view, worklist_rows
 from prostate_alm.service.records import Identity
 
+SENDS, LOOKS_ONLY = rendering.Reader(logged_in=True), rendering.Reader(may_send=False)
 MODEL = ModelIdentity(name="small", version="0.1.0", sha256="ab" * 32, members=3)
 CSS = (rendering.STATIC / "page.css").read_text(encoding="utf-8")
 
@@ -48,14 +49,14 @@ def pages(job, answer_factory, image):
     failed = job(answer_factory(failures=tuple(Reason)[:3]))
     rows = worklist_rows([job(), answered, recommended, failed])
     return {
-        "worklist": rendering.worklist_page(rows, model=MODEL, faults=["WORKER_STARTING"]),
-        "empty": rendering.worklist_page([], model=MODEL),
-        "readers": rendering.worklist_page(rows, model=MODEL, may_send=False),
-        "pending": rendering.study_page(study_view(job())),
-        "not needed": rendering.study_page(study_view(answered, image=image)),
-        "recommended": rendering.study_page(study_view(recommended, image=image, occlusion=answered)),
-        "fail-safe": rendering.study_page(study_view(failed)),
-        "replaced": rendering.study_page(study_view(answered, successor="f" * 32)),
+        "worklist": rendering.worklist_page(rows, model=MODEL, reader=SENDS, faults=["WORKER_STARTING"]),
+        "empty": rendering.worklist_page([], model=MODEL, reader=SENDS),
+        "readers": rendering.worklist_page(rows, model=MODEL, reader=LOOKS_ONLY),
+        "pending": rendering.study_page(study_view(job()), reader=SENDS),
+        "not needed": rendering.study_page(study_view(answered, image=image), reader=SENDS),
+        "recommended": rendering.study_page(study_view(recommended, image=image, occlusion=answered), reader=SENDS),
+        "fail-safe": rendering.study_page(study_view(failed), reader=SENDS),
+        "replaced": rendering.study_page(study_view(answered, successor="f" * 32), reader=SENDS),
         "login": rendering.login_page(failed=True),
         "problem": rendering.problem_page(404, "Not Found", "no study of this id is known"),
     }
@@ -125,7 +126,7 @@ def test_the_evidence_of_the_operating_point_stands_beside_the_score(pages):
 def test_a_hidden_answer_leaves_no_trace_in_the_html(job, answer_factory, image):
     recorded = answer_factory()
     shown = disclose(recorded, DisclosurePolicy(silent=True), content="").shown
-    html = rendering.study_page(study_view(job(shown, recorded=recorded, silent=True), image=image))
+    html = rendering.study_page(study_view(job(shown, recorded=recorded, silent=True), image=image), reader=SENDS)
     assert "not needed" not in html.lower()
     assert "Score" not in html
     assert f"{recorded.logit:.2f}" not in html.replace("−", "-")
@@ -136,7 +137,7 @@ def test_what_a_file_says_is_text_and_never_markup(job, answer_factory, image):
     identity = Identity(f"{canary}^", canary, canary, "", "")
     record = job(answer_factory(), identity=identity)
     for html in (
-        rendering.study_page(study_view(record, image=image)),
+        rendering.study_page(study_view(record, image=image), reader=SENDS),
         rendering.worklist_fragment(worklist_rows([record])),
         rendering.problem_page(400, canary, canary),
     ):
@@ -145,13 +146,13 @@ def test_what_a_file_says_is_text_and_never_markup(job, answer_factory, image):
 
 
 def test_the_title_names_no_patient(job, answer_factory):
-    html = rendering.study_page(study_view(job(answer_factory())))
+    html = rendering.study_page(study_view(job(answer_factory())), reader=SENDS)
     (title,) = re.findall("<title>(.*)</title>", html)
     assert title == "DCE not needed · 01234567"
 
 
 def test_who_may_only_read_is_offered_nothing_to_send(pages, job, answer_factory, image):
-    html = rendering.study_page(study_view(job(answer_factory()), image=image), may_send=False)
+    html = rendering.study_page(study_view(job(answer_factory()), image=image), reader=LOOKS_ONLY)
     assert all('<form method="post"' not in page and 'method="post"' not in page for page in (html, pages["readers"]))
 
 
