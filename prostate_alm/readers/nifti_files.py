@@ -17,7 +17,8 @@ from prostate_alm.readers.series_roles import SeriesRole
 from prostate_alm.readers.t2_rivals import T2Kind
 from prostate_alm.study import Geometry
 
-_NUMBER = re.compile(r"(?:^|_)(\d{1,6})[a-z]?(?:_[A-Za-z]\w*)?$")
+_NUMBER = re.compile(r"(?:^|_)(?P<number>\d{1,6})[a-z]?(?:_[A-Za-z]\w*)?$")
+_NUMBER_AFTER_TIME = re.compile(r"_\d{8}(?:\d{6})?" + _NUMBER.pattern.replace("(?:^|_)", "_"))  # dcm2niix %t_%s
 _SIDECAR_BYTES = 2**20
 _PATIENT_FIELDS = (  # of a sidecar that was not anonymised (dcm2niix -ba n)
     *("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName"),
@@ -42,10 +43,18 @@ class NiftiFile:
 
     @property
     def number(self) -> int | None:
-        """The series number, of the sidecar or at the end of the name."""
+        """The series number, of the sidecar or after the time in the name: another there may be the patient's."""
+        return self._number(_NUMBER_AFTER_TIME)
+
+    def is_called(self, name: int | str) -> bool:
+        """Whether a person means it: by its series number, by any number at the end of its name, or by a text."""
+        texts = (self.description.casefold(), self.stem.casefold())
+        return name == self._number(_NUMBER) or str(name).casefold() in texts
+
+    def _number(self, of_name: re.Pattern[str]) -> int | None:
         stated = self.sidecar.get("SeriesNumber")
-        named = _NUMBER.search(self.stem)
-        return stated if isinstance(stated, int) else int(named[1]) if named else None
+        named = of_name.search(self.stem)
+        return stated if isinstance(stated, int) else int(named["number"]) if named else None
 
     @property
     def description(self) -> str:

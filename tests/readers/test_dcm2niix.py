@@ -83,11 +83,11 @@ def test_the_default_names_give_the_study(folder: Path) -> None:
 def test_series_of_one_b_value_are_joined(folder: Path) -> None:
     next(folder.glob("*_6.nii.gz")).unlink()
     for number, b in ((9, 50), (10, 800)):
-        save(folder / f"diff_{number}.nii.gz", (8, 9, 12), DWI_GRID, seed=number)
-        (folder / f"diff_{number}.bval").write_text(str(b))
+        save(folder / f"diff_20110707_{number}.nii.gz", (8, 9, 12), DWI_GRID, seed=number)
+        (folder / f"diff_20110707_{number}.bval").write_text(str(b))
     assert chosen(examine(folder)[1])[1:3] == [("dwi", 9, (50,)), ("dwi", 10, (800,))]
-    save(folder / "diff_11.nii.gz", (8, 9, 12), DWI_GRID, seed=11)
-    (folder / "diff_11.bval").write_text("800")
+    save(folder / "diff_20110707_11.nii.gz", (8, 9, 12), DWI_GRID, seed=11)
+    (folder / "diff_20110707_11.bval").write_text("800")
     assert reason(folder) is Reason.B_VALUE_UNKNOWN  # one b-value twice
 
 
@@ -96,9 +96,9 @@ def test_a_sidecar_outranks_the_name(folder: Path) -> None:
     save(folder / "t2_extra_12.nii.gz", (30, 30, 12), np.diag([-0.4, -0.4, 3.0, 1.0]))
     (folder / "t2_extra_12.json").write_text(json.dumps({"EchoTime": 0.01, "RepetitionTime": 0.6}))
     (path,) = folder.glob("*_7_ADC.nii.gz")
-    path.rename(folder / "map_7.nii.gz")
-    (folder / "map_7.bval").write_text("800")
-    (folder / "map_7.json").write_text(json.dumps({"ImageType": ["DERIVED", "ADC"], "PatientName": NAME}))
+    path.rename(folder / "map_20110707_7.nii.gz")
+    (folder / "map_20110707_7.bval").write_text("800")
+    (folder / "map_20110707_7.json").write_text(json.dumps({"ImageType": ["DERIVED", "ADC"], "PatientName": NAME}))
     assert chosen(examine(folder)[1]) == [("t2", 4, ()), ("dwi", 6, (50, 400, 800)), ("adc", 7, ())]
 
 
@@ -118,7 +118,7 @@ def test_a_tie_is_refused(folder: Path, stem: str, shape: tuple[int, ...], affin
 
 
 def test_a_person_settles_a_tie(folder: Path) -> None:
-    save(folder / "t2_repeat_14.nii.gz", (30, 30, 12), T2_GRID, seed=14)
+    save(folder / "t2_repeat_20110707_14.nii.gz", (30, 30, 12), T2_GRID, seed=14)
     _, study = examine(folder, SeriesChoice(t2="14"))
     assert chosen(study)[0] == ("t2", 14, ())
     assert study is not None
@@ -250,3 +250,14 @@ def test_sidecars_of_two_patients_or_studies_are_refused(folder: Path, element: 
     assert examine(folder)[0].refusal is None
     (folder / dwi).write_text(json.dumps({element: f"{NAME}2"}))
     assert reason(folder) is expected
+
+
+def test_a_patients_number_in_a_name_is_no_series_number(tmp_path: Path) -> None:
+    save(tmp_path / "847362_T2.nii.gz", (30, 30, 12), T2_GRID)
+    save(tmp_path / "847362_T2b.nii.gz", (30, 30, 12), T2_GRID)
+    save(tmp_path / "847362_DWI.nii.gz", (8, 9, 12, 3), DWI_GRID)
+    (tmp_path / "847362_DWI.bval").write_text("50 400 800\n")
+    assert "847362" not in f"{examine(tmp_path)!r} {examine(tmp_path)[0].refusal}"
+    inspection, study = examine(tmp_path, SeriesChoice(t2="847362_T2"))
+    assert study is not None
+    assert "847362" not in f"{inspection!r} {study.series}"
