@@ -95,21 +95,27 @@ class Intake:
             KeyReusedError: `idempotency_key` was sent with other content.
         """
         step("intake.received")
+        job_id = secrets.token_hex(16)
         try:
             with self._database.writing() as session:
                 self._one_at_a_time(session)
                 known = self._known(session, content_sha256, token, idempotency_key)
                 if known is not None:
                     return known
-                job = self._new_job(session, content_sha256, now, source=source, token=token, supersedes=supersedes)
-                if idempotency_key is not None:
-                    self._remember(session, job, idempotency_key)
-                if identity is not None:
-                    session.add(identity_row(job.id, identity))
+                if failure is None:
+                    self._refuse_if_full(session)
+                job = self._add(
+                    session, job_id, now, kind=JobKind.TRIAGE, content_sha256=content_sha256, source=source,
+                    token=token, supersedes=supersedes,
+                )  # fmt: skip
+                self._tell(session, job, idempotency_key, identity)
                 self._take_files(session, job, folder, failure, now)
                 step("intake.inserted")
             step("intake.committed")
-            return job.id
+            return job_id
+        except BaseException:
+            self._storage.discard(job_id)
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -128,8 +134,10 @@ class Intake:
             known = session.scalar(made)
             if known is not None:
                 return known
-            values = {"source": study.source, "token": token, "explains": job_id}
-            return self._add(session, study.content_sha256, now, kind=JobKind.OCCLUSION, **values).id
+            return self._add(
+                session, secrets.token_hex(16), now, kind=JobKind.OCCLUSION, content_sha256=study.content_sha256,
+                source=study.source, token=token, explains=job_id,
+            ).id  # fmt: skip
 
     def _one_at_a_time(self, session: Session) -> None:
         """Two requests with the same content must not both find it new; SQLite writes one at a time anyway."""
@@ -161,34 +169,32 @@ class Intake:
                 return job_id
         return None
 
-    def _new_job(
-        self, session: Session, content_sha256: str, now: datetime, *, source: str, token: str, supersedes: str | None
-    ) -> Job:
+    def _refuse_if_full(self, session: Session) -> None:
         waiting = session.scalar(select(func.count()).where(Job.state == JobState.QUEUED, Job.kind == JobKind.TRIAGE))
         if (waiting or 0) >= self._settings.queue_size:
             raise QueueFullError("too many studies wait; send this one again later.")
-        values = {"source": source, "token": token, "supersedes": supersedes}
-        job = self._add(session, content_sha256, now, kind=JobKind.TRIAGE, **values)
-        detail = {"source": source, "content_sha256": content_sha256, "supersedes": supersedes}
-        audit.record(
-            session, event=AuditEvent.ACCEPTED, actor=token, job_id=job.id, outcome="OK", now=now, detail=detail
-        )
-        return job
 
-    def _add(self, session: Session, content_sha256: str, now: datetime, *, kind: JobKind, **values: str | None) -> Job:
+    def _add(self, session: Session, job_id: str, now: datetime, *, kind: JobKind, **values: str | None) -> Job:
         job = Job(
-            id=secrets.token_hex(16), kind=kind, received=now, content_sha256=content_sha256,
-            deadline=now + timedelta(seconds=self._settings.deadline_seconds),
-            state=JobState.QUEUED, fence=0, attempts=0,
-            model_sha256=self._model.identity.sha256, operating_point=self._model.operating_point.name,
-            pixels=kind is JobKind.TRIAGE, **values,
+            id=job_id, kind=kind, received=now, deadline=now + timedelta(seconds=self._settings.deadline_seconds),
+            state=JobState.QUEUED, fence=0, attempts=0, pixels=kind is JobKind.TRIAGE,
+            model_sha256=self._model.identity.sha256, operating_point=self._model.operating_point.name, **values,
         )  # fmt: skip
         session.add(job)
         session.flush()
         return job
 
-    def _remember(self, session: Session, job: Job, key: str) -> None:
-        session.add(IdempotencyKey(token=job.token, key=key, content_sha256=job.content_sha256, job_id=job.id))
+    def _tell(self, session: Session, job: Job, key: str | None, identity: Identity | None) -> None:
+        """What is written beside a new job."""
+        if key is not None:
+            session.add(IdempotencyKey(token=job.token, key=key, content_sha256=job.content_sha256, job_id=job.id))
+        if identity is not None:
+            session.add(identity_row(job.id, identity))
+        detail = {"source": job.source, "content_sha256": job.content_sha256, "supersedes": job.supersedes}
+        audit.record(
+            session, event=AuditEvent.ACCEPTED, actor=job.token, job_id=job.id, outcome="OK", now=job.received,
+            detail=detail,
+        )  # fmt: skip
 
     def _take_files(self, session: Session, job: Job, folder: Path, failure: Reason | None, now: datetime) -> None:
         """Move the files to the job, for the SR also where it can't be scored; that one is answered at once."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pydicom
 import pytest
+from psycopg import sql
 from starlette.testclient import TestClient
 
 from prostate_alm.datasets.synthetic.cohort import CohortPlan
@@ -40,14 +41,12 @@ NEVER, ALWAYS = 1e6, -1e6  # thresholds that no logit and every logit reaches
 
 
 @pytest.fixture(scope="session")
-def parcels(ensemble_factory, weights_factory, tmp_path_factory):
-    """Ensembles that never and always recommend, and one whose weights are not numbers; changed by no test."""
+def parcels(ensemble_factory, tmp_path_factory):
+    """Ensembles that never and always recommend; changed by no test."""
     place = tmp_path_factory.mktemp("parcels")
-    no_numbers = [{name: value * float("nan") for name, value in weights_factory(0).items()}] * 3
     return {
         "never": ensemble_factory(place / "never", threshold=NEVER),
         "always": ensemble_factory(place / "always", threshold=ALWAYS),
-        "broken": ensemble_factory(place / "broken", threshold=NEVER, weights=no_numbers),
     }
 
 
@@ -164,7 +163,7 @@ def postgresql():
 
         def fresh():
             name = f"test{next(numbers)}"
-            admin.execute(f"create database {name}")
+            admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
             return f"postgresql://postgres@/{name}?host={socket}"
 
         yield fresh

@@ -138,14 +138,6 @@ def test_nifti_parts_exchanged_fail_safe(client, post, nifti_folder):
     refused(response, "GEOMETRY_INVALID")
 
 
-def test_weights_that_are_not_numbers_fail_safe(run_service, post, dicom_zip):
-    with run_service("broken") as client:
-        answer = post(client, file=dicom_zip).json()
-    assert (answer["recommendation"], answer["basis"]) == ("DCE_RECOMMENDED", "FAILSAFE")
-    assert answer["reasons"] == ["LOGIT_NOT_FINITE"]
-    assert answer["member_logits"] == [None, None, None]
-
-
 def test_a_failed_gate_still_reports_the_logits(client, post, nifti_folder, study_factory, tmp_path):
     study = study_factory(3)
     wrong_unit = Volume(study.adc.data * 1000, study.adc.geometry)
