@@ -30,7 +30,7 @@ class CompletenessRule(_Settings):
 
     quiet_seconds: Seconds = Field(default=30.0, description="nothing new came for so long, and all series are there")
     incomplete_seconds: Seconds = Field(
-        default=600.0, description="from the first image; then it is answered fail-safe"
+        default=600.0, description="nothing new came for so long, and a series is missing: answered fail-safe"
     )
 
 
