@@ -5,11 +5,13 @@ it stays when rows are added, reordered or left out.
 """
 
 import csv
+import fcntl
 import io
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
@@ -53,17 +55,27 @@ def assign_keys(path: Path, rows: Sequence[LabelRow]) -> list[StudyKey]:
     Raises:
         CohortError: the file is no keys file.
     """
-    known = {one.study: one for one in read_keys(path)}
-    patients = {one.patient: one.patient_key for one in known.values()}
-    next_index = max((one.index for one in known.values()), default=-1) + 1
-    for row in rows:
-        patient = patients.setdefault(row.patient, _draw("p"))
-        old = known.get(row.study)
-        index, key = (next_index, _draw("s")) if old is None else (old.index, old.study_key)
-        next_index += old is None
-        known[row.study] = StudyKey(index, key, patient, row.study, row.patient)
-    _write(path, list(known.values()))
+    with _locked(path):
+        known = {one.study: one for one in read_keys(path)}
+        patients = {one.patient: one.patient_key for one in known.values()}
+        next_index = max((one.index for one in known.values()), default=-1) + 1
+        for row in rows:
+            patient = patients.setdefault(row.patient, _draw("p"))
+            old = known.get(row.study)
+            index, key = (next_index, _draw("s")) if old is None else (old.index, old.study_key)
+            next_index += old is None
+            known[row.study] = StudyKey(index, key, patient, row.study, row.patient)
+        _write(path, list(known.values()))
     return [known[row.study] for row in rows]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one import at a time read and write the file: cohorts may share it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_keys(path: Path) -> list[StudyKey]:
@@ -127,7 +139,6 @@ def _write(path: Path, keys: Sequence[StudyKey]) -> None:
     content = text.getvalue().encode()
     if path.exists() and path.read_bytes() == content:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

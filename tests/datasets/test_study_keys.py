@@ -1,6 +1,7 @@
 """Keys are drawn once, stay, and lie in a file of their own."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_the_file_is_private_and_not_written_again_without_need(tmp_path: Path) 
     before = path.stat().st_mtime_ns
     assert assign(path, a='comma, and "quotes"\nand a line')["a"].index == 0
     assert path.stat().st_mtime_ns == before
+
+
+def test_cohorts_that_share_a_file_lose_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "keys.csv"
+    with ThreadPoolExecutor(8) as pool:
+        drawn = list(pool.map(lambda n: assign(path, **{f"study{n}": f"patient{n}"}), range(40)))
+    kept = {key.study: key for key in read_keys(path)}
+    assert kept == {study: key for one in drawn for study, key in one.items()}
+    assert len({key.index for key in kept.values()}) == 40
 
 
 @pytest.mark.parametrize(
