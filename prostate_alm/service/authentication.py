@@ -33,7 +33,7 @@ SHORTEST_TOKEN = 16
 LARGEST_FILE = 2**20
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN = ("/healthz/", "/static/")
-LOGIN = "/login"
+LOGIN, LOGOUT = "/login", "/logout"
 
 
 class TokenScope(StrEnum):
@@ -252,7 +252,7 @@ def _is_open(path: str) -> bool:
 def _needed(scope: Scope) -> TokenScope:
     if scope["path"] == "/metrics":
         return TokenScope.METRICS
-    return TokenScope.READ if scope.get("method") in SAFE_METHODS else TokenScope.SUBMIT
+    return TokenScope.READ if scope.get("method") in SAFE_METHODS or scope["path"] == LOGOUT else TokenScope.SUBMIT
 
 
 def _wants_page(scope: Scope) -> bool:

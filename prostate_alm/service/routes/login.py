@@ -9,18 +9,18 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from prostate_alm.service.audit import AuditEvent, record
-from prostate_alm.service.authentication import ANONYMOUS, COOKIE, LOGIN, SESSION_HOURS, Caller, session_key
+from prostate_alm.service.authentication import ANONYMOUS, COOKIE, LOGIN, LOGOUT, SESSION_HOURS, Caller, session_key
+from prostate_alm.service.page.rendering import SECURITY_HEADERS, login_page
 from prostate_alm.service.problems import ProblemCode
 
 router = APIRouter(include_in_schema=False)
 LARGEST_FORM = 4096
-_FORM = '<!doctype html><form method="post"><label>Token <input type="password" name="token"></label></form>'
 
 
 @router.get(LOGIN)
 async def show_login() -> Response:
     """Ask for a token."""
-    return HTMLResponse(_FORM)
+    return _page(failed=False)
 
 
 @router.post(LOGIN)
@@ -30,7 +30,7 @@ async def log_in(request: Request) -> Response:
     caller = state.tokens.find(await _token_of(request)) if len(state.tokens) else None
     await run_in_threadpool(_record, request, caller, now)
     if caller is None:
-        return HTMLResponse(_FORM, HTTPStatus.FORBIDDEN)
+        return _page(failed=True)
     response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
     response.set_cookie(
         COOKIE,
@@ -43,13 +43,18 @@ async def log_in(request: Request) -> Response:
     return response
 
 
-@router.post("/logout")
+@router.post(LOGOUT)
 async def log_out(request: Request) -> Response:
     """End the session."""
     request.app.state.sessions.close(session_key(request.headers) or "")
     response = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
     response.delete_cookie(COOKIE)
     return response
+
+
+def _page(*, failed: bool) -> Response:
+    status = HTTPStatus.FORBIDDEN if failed else HTTPStatus.OK
+    return HTMLResponse(login_page(failed=failed), status, SECURITY_HEADERS)
 
 
 async def _token_of(request: Request) -> str:
