@@ -66,28 +66,31 @@ class BValue:
 def read_b_value(values: Values) -> BValue | None:
     """The b-value of an image; None when no place holds one between 0 and 10 000 s/mm², or two contradict each other.
 
-    An element and a SequenceName that say different things are a damaged header, and nobody knows which is right.
+    Elements, or an element and a SequenceName, that say different things are a damaged header, and nobody knows which
+    is right.
 
     Args:
         values: of a header, by tag.
     """
-    found = _from_elements(values)
+    found = list(_from_elements(values))
+    if not found:
+        return _from_text(values)
+    stated = [one.value for one in found]
     named = _SEQUENCE_NAME.search(str(values.get(_SEQUENCE, "")))
-    if found is not None and named:
-        agrees = abs(found.value - float(named[1])) <= ROLES.b_values_agree * max(found.value, float(named[1]))
-        return found if agrees else None
-    return found or _from_text(values)
+    if named:
+        stated.append(float(named[1]))
+    return found[0] if max(stated) - min(stated) <= ROLES.b_values_agree * max(stated) else None
 
 
-def _from_elements(values: Values) -> BValue | None:
+def _from_elements(values: Values) -> Iterator[BValue]:
+    """What each element says, the most trusted first."""
     vendor = str(values.get(_MANUFACTURER, "")).upper()
     for source, element in _places(values, vendor):
         number = _first_number(values[element]) if element in values else None
         if number is not None and source is BValueSource.GE and number >= _GE_OFFSET:
             number -= _GE_OFFSET
         if number is not None and 0 <= number <= _LARGEST:
-            return BValue(float(round(number)), source)
-    return None
+            yield BValue(float(round(number)), source)
 
 
 def _places(values: Values, vendor: str) -> Iterator[tuple[BValueSource, int]]:

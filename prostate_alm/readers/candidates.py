@@ -1,7 +1,7 @@
 """Candidates for a role: a series, or several with one b-value each, stacked or with the defect that prevents it."""
 
-import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,11 @@ import numpy as np
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.dicom import DicomSeries
 from prostate_alm.readers.geometry import Stack, same_plane, stack_slices
-from prostate_alm.readers.instance import Instance
-from prostate_alm.readers.rules import GEOMETRY
+from prostate_alm.readers.instance import Instance, on_one_clock
+from prostate_alm.readers.rules import GEOMETRY, ROLES
 from prostate_alm.readers.series_roles import acquired, b_values_of, says_acquired
+
+_REVERSED = re.compile(ROLES.reversed_description)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +48,11 @@ class Candidate:
         return b_values_of(acquired(member.instances))
 
     @property
-    def time(self) -> float:
-        """When the acquisition began, in seconds; -inf when unknown."""
-        times = [one.time for one in self.members if one.time is not None]
-        return max(times) if times else -math.inf
+    def span(self) -> tuple[float | None, float | None]:
+        """When its first and its last image were acquired, in seconds; None when not every image tells."""
+        times = [image.time for one in self.members for image in one.instances]
+        known = [time for time in times if time is not None]
+        return (min(known), max(known)) if on_one_clock(times) else (None, None)
 
 
 def candidate_of(series: DicomSeries) -> Candidate:
@@ -123,7 +126,19 @@ def _same_family(first: DicomSeries, second: DicomSeries) -> bool:
         alike
         and first.first.frame_of_reference == second.first.frame_of_reference
         and same_plane(first.first, second.first)
+        and same_encoding(first.first, second.first)
     )
+
+
+def same_encoding(first: Instance, second: Instance) -> bool:
+    """Whether nothing says that phase was encoded along another axis or in the other direction.
+
+    Echo-planar images of b 0 are also acquired with the reverse direction, to undo distortion: their anatomy lies
+    elsewhere. No element of the standard tells the direction, so words have to.
+    """
+    axes = {first.phase_axis, second.phase_axis} - {""}
+    reverse = [_REVERSED.search(one.description.upper()) is not None for one in (first, second)]
+    return len(axes) < 2 and reverse[0] == reverse[1]
 
 
 def diffusion_candidate_of(members: Sequence[DicomSeries]) -> Candidate:
@@ -144,6 +159,7 @@ def diffusion_candidate_of(members: Sequence[DicomSeries]) -> Candidate:
         for one in members:
             _check_count(acquired(one.instances), one.name, strict=False)
         groups = {b: _of_b_value(instances, b) for b in values}
+        _refuse_mixed(groups, name)
         return Candidate(tuple(members), values, stack_slices(groups, name, directions=True))
     except StudyRefusedError as error:
         return Candidate(tuple(members), values, defect=error)
@@ -154,6 +170,20 @@ def _of_b_value(instances: Sequence[Instance], b: float) -> list[Instance]:
     images = [one for one in instances if one.b_value is not None and one.b_value.value == b]
     trace = [one for one in images if one.isotropic]
     return trace or images
+
+
+def _refuse_mixed(groups: Mapping[float, Sequence[Instance]], name: str) -> None:
+    """Raise when the images of one b-value are of two kinds, which have no mean: magnitude and phase, two echoes.
+
+    Raises:
+        StudyRefusedError: they differ in echo time or ImageType.
+    """
+    for b, images in groups.items():
+        if len({(one.echo_time, one.image_type) for one in images}) > 1:
+            raise StudyRefusedError(
+                Reason.SERIES_AMBIGUOUS,
+                f"{name}, b {b:g}: its images differ in echo time or ImageType; send one kind of them.",
+            )
 
 
 def refuse_split(candidate: Candidate, others: Sequence[DicomSeries]) -> None:

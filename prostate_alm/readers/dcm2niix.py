@@ -18,7 +18,7 @@ from prostate_alm.readers.nifti_files import NiftiFile, described_files, refuse_
 from prostate_alm.readers.rules import CHOICE, ROLES
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole, tells_of_b
-from prostate_alm.readers.t2_rivals import refuse_better, refuse_unlike
+from prostate_alm.readers.t2_rivals import refuse_better, refuse_set_aside, refuse_unlike
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Acquisition, Role, Series, Study, Volume
 
@@ -46,7 +46,7 @@ def _with_role(one: NiftiFile) -> NiftiFile:
 
 
 def _role(one: NiftiFile) -> tuple[SeriesRole, str]:
-    if "ADC" in one.image_type or re.search(ROLES.adc_description, one.text):
+    if "ADC" in one.image_type or (re.search(ROLES.adc_description, one.text) and not _is_weighted(one)):
         return SeriesRole.ADC, "the sidecar or name says ADC"
     if set(one.image_type) & set(ROLES.map_types) or re.search(ROLES.map_description, one.text):
         return SeriesRole.OTHER, "a map computed from diffusion"
@@ -61,19 +61,41 @@ def _role(one: NiftiFile) -> tuple[SeriesRole, str]:
     return (SeriesRole.OTHER, problem) if problem else (SeriesRole.T2, "axial T2 by its sidecar or name")
 
 
+def _is_weighted(one: NiftiFile) -> bool:
+    """Whether it holds diffusion-weighted images, whatever it is called."""
+    one_b_value = re.search(ROLES.acquired_sequence, _sequence_name(one)) is not None
+    return bool({"ORIGINAL", "TRACEW"} & set(one.image_type)) or one_b_value or len(set(one.b_values)) > 1
+
+
 def _no_t2(one: NiftiFile) -> str | None:
     """Why a file is no axial T2 volume; None when it is."""
-    named = re.search(ROLES.not_t2_description, one.text)
+    named = re.search(ROLES.not_t2_description, one.text) or re.search(ROLES.other_use_description, one.text)
     problem = _no_axial_stack(one) or _other_physics(one)
     if problem is not None:
         return problem
     if named:
         return f"the description says {named[1]}"
+    if _shows_fat(one):
+        return "the description says that it shows fat, or water against fat"
     echo, repetition = one.milliseconds("EchoTime"), one.milliseconds("RepetitionTime")
     if echo is not None and repetition is not None:
         weighted = echo >= ROLES.t2_echo_time and repetition > ROLES.t2_repetition_time
         return None if weighted else f"echo time {echo:g} ms, repetition time {repetition:g} ms"
     return None if _T2_NAME.search(one.text) else "neither sidecar nor name says T2"
+
+
+def _shows_fat(one: NiftiFile) -> bool:
+    return any(re.search(ROLES.fat_image_description, text.upper()) for text in (one.description, one.stem))
+
+
+def _may_be_t2(one: NiftiFile) -> bool:
+    """Whether only a word of its use, or an echo time of 40 ms or more, speaks against an axial T2 file."""
+    if one.role is not SeriesRole.OTHER or re.search(ROLES.not_t2_description, one.text) or _shows_fat(one):
+        return False
+    echo, repetition = one.milliseconds("EchoTime"), one.milliseconds("RepetitionTime")
+    stated = echo is not None and repetition is not None
+    map_of_diffusion = set(one.image_type) & set(ROLES.map_types) or re.search(ROLES.map_description, one.text)
+    return stated and not map_of_diffusion and _problem_named(one, "t2") is None
 
 
 def _no_axial_stack(one: NiftiFile) -> str | None:
@@ -95,6 +117,10 @@ def _other_physics(one: NiftiFile) -> str | None:
         return "an inversion recovery"
     if any(re.search(ROLES.map_type, part) for part in one.image_type):
         return "ImageType says a map"
+    if set(ROLES.fat_image_types) & set(one.image_type):
+        return "ImageType says that it shows fat, or water against fat"
+    if set(ROLES.phase_types) & set(one.image_type):
+        return "phase, real or imaginary images, no magnitude"
     return None
 
 
@@ -133,14 +159,16 @@ def _refuse_contradicted(files: Sequence[NiftiFile]) -> None:
             )
 
 
-def _choose_t2(candidates: Sequence[NiftiFile]) -> NiftiFile:
+def _choose_t2(found: Sequence[NiftiFile]) -> NiftiFile:
     """The best kind of T2; of those that are acquired alike, the one of the smallest in-plane spacing."""
+    candidates = [one for one in found if one.role is SeriesRole.T2]
     best = max((one.kind.merits for one in candidates), default=())
     left = [one for one in candidates if one.kind.merits == best]
     if left:
         refuse_unlike([one.kind for one in left])
     chosen = _only(left, "t2", key=lambda one: -_in_plane(one))
     refuse_better(chosen.kind, [one.kind for one in candidates if one is not chosen])
+    refuse_set_aside(chosen.kind, [one.kind for one in found if _may_be_t2(one)])
     return chosen
 
 
@@ -165,10 +193,13 @@ def _choose(found: Sequence[NiftiFile], series: SeriesChoice) -> dict[SeriesRole
     """The files to read, by role; ADC is absent when it has to be fitted."""
     dwi = _named(found, series, "dwi") or _choose_dwi([one for one in found if one.role is SeriesRole.DWI])
     _refuse_contradicted(dwi)
-    t2 = _named(found, series, "t2") or [_choose_t2([one for one in found if one.role is SeriesRole.T2])]
+    t2 = _named(found, series, "t2") or [_choose_t2(found)]
     chosen = {SeriesRole.T2: t2, SeriesRole.DWI: dwi}
-    on_grid = [one for one in found if one.role is SeriesRole.ADC and _same_grid(one, dwi[0])]
-    adc = _named(found, series, "adc") or ([_only(on_grid, "adc")] if on_grid else [])
+    on_grid = [one for one in found if _same_grid(one, dwi[0])]
+    maps = [one for one in on_grid if one.role is SeriesRole.ADC]
+    if any(one.role is SeriesRole.DWI and one not in dwi for one in on_grid):
+        maps = []  # of which of the two acquisitions? a file does not tell when its last image was acquired
+    adc = _named(found, series, "adc") or ([_only(maps, "adc")] if maps else [])
     if adc and not _same_grid(adc[0], dwi[0]):
         raise StudyRefusedError(
             Reason.GEOMETRY_INVALID,
@@ -179,7 +210,8 @@ def _choose(found: Sequence[NiftiFile], series: SeriesChoice) -> dict[SeriesRole
     elif len({b for one in dwi for b in one.b_values}) < 2:
         raise StudyRefusedError(
             Reason.ADC_MISSING,
-            "no ADC file lies on the grid of the DWI, whose single b-value allows no fit; add the ADC or all b-values.",
+            "no ADC file is known to be of the DWI, whose single b-value allows no fit; add the ADC or all b-values,"
+            " or name the ADC as `adc_series`.",
         )
     return chosen
 
@@ -191,11 +223,7 @@ def _named(found: Sequence[NiftiFile], series: SeriesChoice, role: str) -> list[
         return []
     named: list[NiftiFile] = []
     for wanted in numbers or (text,):
-        fitting = [
-            one
-            for one in found
-            if one.number == wanted or str(wanted).casefold() in (one.description.casefold(), one.stem.casefold())
-        ]
+        fitting = [one for one in found if one.is_called(wanted)]
         if len(fitting) != 1:
             reason = Reason.SERIES_AMBIGUOUS if fitting else Reason.SERIES_NOT_FOUND
             raise StudyRefusedError(
@@ -215,7 +243,9 @@ def _choose_dwi(candidates: Sequence[NiftiFile]) -> list[NiftiFile]:
     """One file of several b-values or, without one, the files of one b-value each that share a grid."""
     several = [one for one in candidates if len(set(one.b_values)) > 1]
     if several:
-        return [_only(several, "dwi", key=lambda one: max((b for b in one.b_values if _is_high(b)), default=0.0))]
+        chosen = _only(several, "dwi", key=_highest_b)
+        _refuse_coarser(chosen, candidates)
+        return [chosen]
     families: list[list[NiftiFile]] = []
     for one in candidates:
         family = next((family for family in families if _same_grid(family[0], one)), None)
@@ -238,9 +268,20 @@ def _choose_dwi(candidates: Sequence[NiftiFile]) -> list[NiftiFile]:
     return family
 
 
-def _is_high(b_value: float) -> bool:
+def _highest_b(one: NiftiFile) -> float:
     low, high = CHOICE.high_b
-    return low <= b_value <= high
+    return max((b for b in one.b_values if low <= b <= high), default=0.0)
+
+
+def _refuse_coarser(chosen: NiftiFile, candidates: Sequence[NiftiFile]) -> None:
+    """Raise when diffusion with a high b-value lost to a coarser file."""
+    (x, y, gap), finer = chosen.geometry.spacing, []
+    for one in candidates:
+        steps = (max(one.geometry.spacing[:2]), max(x, y)), (one.geometry.spacing[2], gap)
+        if _highest_b(one) and any(mine < CHOICE.dwi_finer * theirs for mine, theirs in steps):
+            finer.append(one)
+    if finer:
+        raise _ambiguous([chosen, *finer], "dwi")
 
 
 def _only(candidates: Sequence[NiftiFile], role: str, key: Callable[[NiftiFile], float] = lambda _: 0.0) -> NiftiFile:

@@ -7,7 +7,8 @@ from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.candidates import Candidate
 from prostate_alm.readers.dicom import DicomSeries
 from prostate_alm.readers.series_roles import RoledSeries, SeriesRole
-from prostate_alm.readers.series_selection import Chosen, Selection
+from prostate_alm.readers.series_selection import Selection
+from prostate_alm.readers.tie_breaks import Chosen
 from prostate_alm.study import Role, Series
 
 _ROLES = {SeriesRole.T2: Role.T2, SeriesRole.DWI: Role.DWI, SeriesRole.ADC: Role.ADC}

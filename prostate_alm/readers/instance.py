@@ -4,7 +4,7 @@ UIDs are kept only as short hashes, so that none can reach a message, a repr or 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -32,6 +32,7 @@ _KEYWORDS = [
     *("ContrastBolusAgent", "DiffusionDirectionality", "EchoPulseSequence", "EchoPlanarPulseSequence"),
     *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"),
     *("SpacingBetweenSlices", "InversionTime", "InversionRecovery", "ScanOptions"),
+    "InPlanePhaseEncodingDirection",
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept"),
 ]
@@ -42,6 +43,7 @@ _PATIENT_KEYWORDS = [  # of whom: words of these are hidden where a scanner's fr
 ]
 _TAGS = {keyword: int(Tag(keyword)) for keyword in [*_KEYWORDS, *_PATIENT_KEYWORDS]}
 _PHILIPS_EPI_FACTOR = 0x2001_1013
+_DAY = 86_400.0  # s
 HEADER_TAGS = frozenset({*_TAGS.values(), *B_VALUE_TAGS, _PHILIPS_EPI_FACTOR})
 
 
@@ -76,7 +78,7 @@ class Instance:
         number, description, image_type, sequences, sequence_name: of the series, upper case but the description.
         frames: of the object; `frame` is this one's index.
         echo_time, repetition_time: ms; None when absent.
-        time: acquisition as seconds; None when absent.
+        time: acquisition as seconds, of a day where no date is stated; None when absent.
         position: ``[3]`` mm, of the centre of the first voxel; None when absent or malformed.
         orientation: ``[2, 3]`` unit vectors along a row and down a column; None when absent or malformed.
         spacing: mm between rows and between columns; None when absent or malformed.
@@ -86,6 +88,7 @@ class Instance:
         contrast_agent: whether the header names one.
         inversion_time: ms; None when absent.
         scan_options: of the series, upper case: fat saturation and the like.
+        phase_axis: in which phase was encoded, ROW or COL; empty when absent.
         encoding, pixels: how and where the stored values lie; `pixels` is None for what is no image.
         vendor, model: of the scanner, without words of the patient.
         patient_words: hashes of the words in the patient's tags.
@@ -132,6 +135,7 @@ class Instance:
     patient_words: frozenset[str] = frozenset()
     inversion_time: float | None = None
     scan_options: tuple[str, ...] = ()
+    phase_axis: str = ""
 
     @property
     def shown_description(self) -> str:
@@ -195,6 +199,7 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
         patient_words=words,
         inversion_time=_number(values, "InversionTime"),
         scan_options=tuple(part.upper() for part in _parts(values, "ScanOptions")),
+        phase_axis=_text(values, "InPlanePhaseEncodingDirection").upper(),
     )
 
 
@@ -306,7 +311,11 @@ def _encoding(values: Values) -> Encoding:
 
 
 def _time(values: Values) -> float | None:
-    """Seconds on a common clock: of the acquisition, or of the series when the acquisition has none."""
+    """Seconds on a common clock: of the acquisition, or of the series when the acquisition has none.
+
+    A time without a date counts from midnight, and must not be compared with one that has a date (`on_one_clock`).
+    """
+    series_day = _text(values, "SeriesDate")
     clocks = [
         (_text(values, f"{kind}Date"), _text(values, f"{kind}Time").replace(":", ""))
         for kind in ("Acquisition", "Series")
@@ -315,8 +324,14 @@ def _time(values: Values) -> float | None:
     for day, clock in [clocks[0], (both[:8], both[8:].split("+")[0].split("-")[0]), clocks[1]]:
         if len(clock) >= 6 and clock.replace(".", "", 1).isdigit():
             seconds = int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:])
-            return _day(day) * 86_400 + seconds
+            return (_day(day) or _day(series_day)) * _DAY + seconds
     return None
+
+
+def on_one_clock(times: Iterable[float | None]) -> bool:
+    """Whether times can be compared: all are known, and either all or none of them have a date."""
+    dated = {None if time is None else time >= _DAY for time in times}
+    return None not in dated and len(dated) < 2
 
 
 def _day(text: str) -> int:

@@ -14,8 +14,9 @@ from prostate_alm.readers.inspection import Inspection, chosen_series, describe_
 from prostate_alm.readers.rules import rules_sha256
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole
-from prostate_alm.readers.series_selection import Chosen, select_series
+from prostate_alm.readers.series_selection import select_series
 from prostate_alm.readers.studies import FoundStudy
+from prostate_alm.readers.tie_breaks import Chosen
 from prostate_alm.readers.volume import content_key, read_volume
 from prostate_alm.study import Acquisition, Study, Volume
 

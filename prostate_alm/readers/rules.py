@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache
 
-RULES_VERSION = "4"  # raised with every change of what is chosen; the hash changes by itself
+RULES_VERSION = "5"  # raised with every change of what is chosen; the hash changes by itself
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,23 @@ class RoleRules:
     )
     diffusion_types: tuple[str, ...] = ("DIFFUSION", "TRACEW")
     diffusion_description: str = r"DWI|DIFF"  # of an echo-planar series
-    not_t2_description: str = (
-        r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN(?!DIST)|TWIST|VIBE|STIR|TIRM|FLAIR|MAP(S|PING)?(?![A-Z]))"
-    )
+    not_t2_description: str = r"(?<![A-Z])(STIR|TIRM|FLAIR|MAP(S|PING)?(?![A-Z]))"
+    other_use_description: str = r"(?<![A-Z])(LOC|SCOUT|SURVEY|T1|DCE|DYN(?!DIST)|TWIST|VIBE)"  # a use, no physics
     map_type: str = r"(?<![A-Z])MAP(?![A-Z])"  # in a part of ImageType: T2 MAP
+    phase_types: tuple[str, ...] = ("P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY")  # no magnitude
     fat_options: str = r"^S?FS|^FAT|^WE$|SPA?IR"  # an item of ScanOptions
     fat_description: str = r"(?<![A-Z])(FS|FAT[ _-]?SAT|SPA?IR|M?DIXON|WATER|WE)(?![A-Z])"
-    b_values_agree: float = 0.05  # of the larger: between an element and the SequenceName
+    water_types: tuple[str, ...] = ("W", "WATER", "WATER_ONLY")  # of a Dixon series: fat is left out
+    fat_image_types: tuple[str, ...] = ("F", "FAT", "FAT_ONLY", "OP", "OPP_PHASE", "OUT_PHASE", "FF", "FAT_FRACTION")
+    fat_image_description: str = (
+        r"^FAT *:|(?<![A-Z])FAT[ _-]?(ONLY|FRACTION)|(?<![A-Z])(OPP(OSED)?|OUT)([ _-]?OF)?[ _-]?PHASE"
+        r"|(DIXON|IDEAL|FLEX).*[ _-](F|FAT|OPP|OUT)$|(?<![A-Z])FAT(?![ _-]?S).*(DIXON|IDEAL|FLEX)"
+    )
+    contrast_description: str = r"(?<![A-Z])((POST|KM|GD|GADO[A-Z]*)(?![A-Z])|C ?\+)|\+ ?C(?![A-Z])"
+    no_contrast_description: str = r"(?<![A-Z])(NO|NON|OHNE|VOR|PRE|WITHOUT|W/O)[ _-]*(KM|GD|GADO[A-Z]*)(?![A-Z])"
+    dynamic_description: str = r"(?<![A-Z])(DCE|DYN(?!DIST)|TWIST|DISCO|TRICKS|GRASP)"  # of a gradient echo
+    reversed_description: str = r"(?<![A-Z])(PA|RPE|REV[A-Z]*|BLIP[A-Z]*|TOPUP)(?![A-Z])"  # of diffusion at b 0
+    b_values_agree: float = 0.05  # of the larger: between the places that state one
     t2_echo_time: float = 60.0  # at least
     t2_repetition_time: float = 1000.0  # more than
     named_t2_echo_time: float = 40.0  # at least, where a person named the series
@@ -64,11 +74,15 @@ class ChoiceRules:
         "an ADC series on its grid",
         "one image for each position",
     )
-    adc: tuple[str, ...] = ("complete", "acquired nearest to the DWI")
+    adc: tuple[str, ...] = ("complete",)
+    adc_after: float = 60.0  # s: how long after the last image of its DWI a map may be dated
     high_b: tuple[float, float] = (800.0, 1500.0)
     t2_between_alike: str = "the smallest in-plane spacing"  # from here on, only T2 acquired alike are told apart
+    t2_by_time: str = "the latest acquisition"  # only where all tell it
     t2_echo_times_alike: float = 0.10  # of the larger
     t2_repetition_times_alike: float = 0.30  # of the larger: it follows the number of slices
+    t2_clearly_finer: float = 0.80  # of the in-plane spacing of a T2 of another weighting
+    dwi_finer: float = 0.95  # of in-plane spacing or gap: one that lost is finer
     covered: float = 0.80  # share of the DWI's extent along the T2's normal
 
 

@@ -26,6 +26,9 @@ _LISTED = re.compile(ROLES.acquired_description)
 _DIFFUSION = re.compile(ROLES.diffusion_description)
 _MAP_TYPE = re.compile(ROLES.map_type)
 _NOT_T2 = re.compile(ROLES.not_t2_description)
+_OTHER_USE = re.compile(ROLES.other_use_description)
+_FAT_IMAGE = re.compile(ROLES.fat_image_description)
+_DYNAMIC = re.compile(ROLES.dynamic_description)
 
 
 class SeriesRole(StrEnum):
@@ -106,6 +109,8 @@ def _no_image(series: DicomSeries) -> tuple[SeriesRole, str] | None:
         return SeriesRole.OTHER, f"no MR image but {class_name(odd[0].sop_class)}"
     if any("MOSAIC" in instance.image_type for instance in series.instances):
         return SeriesRole.OTHER, "a mosaic, several slices in one image"
+    if all(set(ROLES.phase_types) & set(instance.image_type) for instance in series.instances):
+        return SeriesRole.OTHER, "phase, real or imaginary images, no magnitude"
     return None
 
 
@@ -117,7 +122,7 @@ def _map_or_diffusion(series: DicomSeries) -> tuple[SeriesRole, str] | None:
         return SeriesRole.OTHER, "an anisotropy, tensor or exponential map"
     if "ADC" in first.image_type:
         return SeriesRole.ADC, "ImageType holds ADC"
-    if _ADC.search(name):
+    if _ADC.search(name) and not _is_weighted(series):
         return SeriesRole.ADC, "the description names an ADC map"
     if diffusion and not acquired(series.instances):
         return SeriesRole.CALCULATED_B, f"b {_listed(values)} was calculated, not acquired"
@@ -126,6 +131,13 @@ def _map_or_diffusion(series: DicomSeries) -> tuple[SeriesRole, str] | None:
         where = f" from {', '.join(sorted(sources))}" if sources else ""
         return SeriesRole.DWI, f"diffusion, b {_listed(b_values_of(acquired(series.instances)))}{where}"
     return None
+
+
+def _is_weighted(series: DicomSeries) -> bool:
+    """Whether it holds diffusion-weighted images, whatever it is called: a word makes no map of what was measured."""
+    first = series.first
+    one_b_value = _ONE_B_VALUE.search(first.sequence_name) is not None
+    return bool({"ORIGINAL", "TRACEW"} & set(first.image_type)) or one_b_value or len(b_values_of(series.instances)) > 1
 
 
 def is_other_map(series: DicomSeries) -> bool:
@@ -180,25 +192,49 @@ def _axial_or_all(instances: Sequence[Instance], *, whole: bool) -> Sequence[Ins
 
 
 def _no_t2_contrast(first: Instance) -> str | None:
-    named = _NOT_T2.search(first.description.upper())
+    name = first.description.upper()
+    named = _NOT_T2.search(name) or _OTHER_USE.search(name)
     if named:
         return f"the description says {named[1]}"
+    if _FAT_IMAGE.search(name):
+        return "the description says that it shows fat, or water against fat"
     return other_physics(first) or _other_timing(first)
+
+
+def may_be_t2(series: DicomSeries) -> bool:
+    """Whether only a word of its use, or an echo time of 40 ms or more, speaks against an axial T2 series."""
+    role, _ = _no_image(series) or _map_or_diffusion(series) or _t2(series)
+    positions = _axial_positions(series.instances)[1]
+    if role is not SeriesRole.OTHER or positions < ROLES.t2_positions:
+        return False
+    judged = _axial_or_all(series.instances, whole=True)
+    name = judged[0].description.upper()
+    if _NOT_T2.search(name) or _FAT_IMAGE.search(name) or _no_single_volume(judged):
+        return False
+    stated = judged[0].echo_time is not None and judged[0].repetition_time is not None
+    return stated and _no_image(series) is None and named_t2_problem(judged[0]) is None
+
+
+def is_dynamic(series: DicomSeries) -> bool:
+    """Whether it follows a contrast agent: a gradient echo that is called so, or has several temporal positions."""
+    first = series.first
+    times = {instance.temporal_position for instance in series.instances}
+    named = _DYNAMIC.search(series.description.upper()) is not None
+    return "GR" in first.sequences and "EP" not in first.sequences and (named or len(times) > 1)
 
 
 def other_physics(first: Instance) -> str | None:
     """What an image was made with that no T2 is made with; None when the header tells of nothing."""
-    if "EP" in first.sequences:
-        return "echo-planar, and neither diffusion nor a map"
-    if "GR" in first.sequences and "SE" not in first.sequences:
-        return "a gradient echo"
-    if is_inverted(first):
-        return "an inversion recovery"
-    if any(_MAP_TYPE.search(part) for part in first.image_type):
-        return "ImageType says a map"
-    if "PROCESSED" in first.image_type:
-        return "ImageType says processed, and nothing says of what"
-    return None
+    types = set(first.image_type)
+    facts = {
+        "echo-planar, and neither diffusion nor a map": "EP" in first.sequences,
+        "a gradient echo": "GR" in first.sequences and "SE" not in first.sequences,
+        "an inversion recovery": is_inverted(first),
+        "ImageType says a map": any(_MAP_TYPE.search(part) for part in types),
+        "ImageType says that it shows fat, or water against fat": bool(types & set(ROLES.fat_image_types)),
+        "ImageType says processed, and nothing says of what": "PROCESSED" in types,
+    }
+    return next((name for name, is_so in facts.items() if is_so), None)
 
 
 def named_t2_problem(first: Instance) -> str | None:

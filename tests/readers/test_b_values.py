@@ -47,8 +47,15 @@ def test_the_standard_element_outranks_the_vendor_and_both_outrank_the_descripti
     dataset = header("SIEMENS", SeriesDescription="dwi b1400")
     dataset.add_new(0x0019100C, "OB", b"800 ")
     assert read_b_value(values_of(dataset)) == BValue(800, BValueSource.SIEMENS)
-    dataset.DiffusionBValue = 400.0
-    assert read_b_value(values_of(dataset)) == BValue(400, BValueSource.STANDARD)
+    dataset.DiffusionBValue = 801.0
+    assert read_b_value(values_of(dataset)) == BValue(801, BValueSource.STANDARD)
+
+
+@pytest.mark.parametrize("standard", [0.0, 400.0, 1000.0])
+def test_elements_that_contradict_each_other_give_no_b_value(standard):
+    dataset = header("SIEMENS", DiffusionBValue=standard)
+    dataset.add_new(0x0019100C, "OB", b"800 ")
+    assert read_b_value(values_of(dataset)) is None
 
 
 @pytest.mark.parametrize(

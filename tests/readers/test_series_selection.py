@@ -1,5 +1,7 @@
 """Which series is what, which is chosen, and by which tie-break."""
 
+import re
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -184,9 +186,8 @@ def test_t2_with_the_smallest_in_plane_spacing_wins(build, inspect):
     assert [one.number for one in found.runners_up] == [9]
 
 
-def test_t2_that_covers_the_dwi_comes_before_finer_pixels(build, inspect):
-    short = build.t2(number=9, spacing=(0.3, 0.3), gap=1.5)
-    found = inspect([*short, *build.study()])
+def test_t2_that_covers_the_dwi_comes_before_a_short_one(build, inspect):
+    found = inspect([*build.t2(number=9, gap=1.5), *build.study()])
     assert chosen(found)["t2"] == 4
     assert "covers the DWI" in why(found, 4)
 
@@ -210,7 +211,7 @@ def test_two_equally_good_t2_are_ambiguous_and_both_named(build, inspect, time):
     images = [*build.t2(number=4, AcquisitionTime=time), *build.t2(number=15, AcquisitionTime=time)]
     found = inspect([*images, *build.dwi(), *build.adc()])
     assert reason(found) is Reason.SERIES_AMBIGUOUS
-    assert "series 4, 15" in str(found.refusal)
+    assert re.search(r"series 4, (series )?15", str(found.refusal))
 
 
 def test_a_complete_repeat_stands_in_for_a_broken_t2(build, inspect):
@@ -240,7 +241,7 @@ def test_dwi_with_the_highest_b_value_up_to_1500_wins(build, inspect):
 
 
 def test_dwi_with_an_adc_on_its_grid_wins(build, inspect):
-    found = inspect([*build.study(), *build.dwi(number=9, spacing=(1.7, 1.7))])
+    found = inspect([*build.study(), *build.dwi(number=9, spacing=(2.0, 1.7))])
     assert chosen(found)["dwi"] == 6
     assert "ADC" in why(found, 6)
 
@@ -324,15 +325,15 @@ def test_trace_images_come_before_single_directions(build, inspect):
     assert chosen(found)["dwi"] == 6
 
 
-def test_the_adc_acquired_nearest_to_the_dwi_wins(build, inspect):
+def test_the_adc_that_is_dated_within_the_dwi_wins(build, inspect):
     dwi = build.dwi(AcquisitionTime="100000")
     near, far = build.adc(number=7, AcquisitionTime="100100"), build.adc(number=8, AcquisitionTime="095000")
     found = inspect([*build.t2(), *dwi, *near, *far])
     assert chosen(found)["adc"] == 7
-    assert "nearest" in why(found, 7)
+    assert "dated within the DWI" in why(found, 7)
 
 
-def test_two_adc_equally_near_are_ambiguous(build, inspect):
+def test_two_adc_within_one_dwi_are_ambiguous(build, inspect):
     dwi = build.dwi(AcquisitionTime="100000")
     found = inspect([*build.t2(), *dwi, *(one for n in (7, 8) for one in build.adc(n, AcquisitionTime="100100"))])
     assert reason(found) is Reason.SERIES_AMBIGUOUS
