@@ -27,6 +27,24 @@ def test_words_of_the_patient_and_long_numbers_are_hidden(text: str, shown: str)
     assert scrubbed(text, WORDS) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("t2_2011_07_05", "t2_***"),
+        ("t2 05Jul2011", "t2 ***"),
+        ("t2 5. Okt 11", "t2 ***"),
+        ("t2 05.07.11", "t2 ***"),
+        ("t2proHuberlein", "t2***"),
+        ("t2_Mueller", "t2_***"),
+        ("t2_Muller dixon", "t2_*** dixon"),
+        ("t2_tse_tra_320", "t2_tse_tra_320"),
+        ("b50_400_800", "b50_400_800"),
+    ],
+)
+def test_dates_glued_words_and_other_spellings_are_hidden(text: str, shown: str) -> None:
+    assert scrubbed(text, word_hashes(["Huberlein^M\u00fcller"])) == shown
+
+
 def test_words_too_short_to_tell_a_patient_hide_nothing() -> None:
     assert scrubbed("t2 ax 800", word_hashes(["Ax^T", "800"])) == "t2 ax 800"
 
