@@ -19,6 +19,7 @@ from typing import NoReturn
 
 import numpy as np
 import structlog
+import torch
 
 from prostate_alm.errors import Reason
 from prostate_alm.inference.ensemble import load_ensemble
@@ -141,7 +142,7 @@ class Worker:
         assert self._pipeline is not None
         assert job.explains is not None
         with np.load(self._core.storage.image_of(job.explains)) as kept:
-            image = kept["image"]
+            image = torch.from_numpy(kept["image"])
         made = occlusion_map(self._pipeline.ensemble, image)
         write_arrays(self._core.storage.occlusion_of(job.explains), {"t2": made.t2, "diffusion": made.diffusion})
 
