@@ -10,18 +10,21 @@ from prostate_alm.service import periodic
 from prostate_alm.service.answer_watch import AnswerWatch
 from prostate_alm.service.api_document import describe_api
 from prostate_alm.service.core import Core, open_core
+from prostate_alm.service.deliveries import Deliveries
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.guard import add_guards
 from prostate_alm.service.periodic import Periodic
 from prostate_alm.service.problems import add_problem_handlers
 from prostate_alm.service.readiness import EVERY_SECONDS, Readiness
+from prostate_alm.service.receptions import Receptions
 from prostate_alm.service.retention import Retention
-from prostate_alm.service.routes import health, login, metrics, model, page, studies
+from prostate_alm.service.routes import dicomweb, health, login, metrics, model, page, pull, sr, studies
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.supervisor import Supervisor, WorkerHost
 
 EXPIRE_SECONDS = 0.25
 RETENTION_SECONDS = 60.0
+RECEPTION_SECONDS = DELIVERY_SECONDS = 1.0
 
 
 def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] = Supervisor) -> FastAPI:
@@ -64,14 +67,18 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
     )
     app.state.core, app.state.watch, app.state.readiness = core, watch, readiness
     app.state.settings, app.state.storage, app.state.model = settings, core.storage, core.model
+    app.state.receptions = receptions = Receptions(core)
     app.state.database, app.state.queue, app.state.intake = core.database, core.queue, core.intake
     app.state.periodics = [
         Periodic("the clock of deadlines", EXPIRE_SECONDS, core.queue.expire),
         Periodic("readiness", EVERY_SECONDS, readiness.check),
         Periodic("retention", RETENTION_SECONDS, retention.sweep),
+        Periodic("receptions", RECEPTION_SECONDS, receptions.close_ripe),
+        Periodic("old receptions", RETENTION_SECONDS, receptions.sweep),
+        Periodic("deliveries", DELIVERY_SECONDS, Deliveries(core).deliver_due),
     ]
-    for router in (studies.router, model.router, health.router, metrics.router, login.router, page.router):
-        app.include_router(router)
+    for area in (studies, model, dicomweb, pull, sr, health, metrics, login, page):
+        app.include_router(area.router)
     add_problem_handlers(app)
     describe_api(app)
     add_guards(app, settings)
