@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import cast
 
 import numpy as np
@@ -61,17 +62,22 @@ def left_out_distances(features: ArrayLike, names: Sequence[str], *, patients: S
 
 
 def upper_limit(figures: ArrayLike, *, beyond: float = BEYOND) -> Limit:
-    """A limit that a new patient's figure passes with a chance of at most `beyond`, or the least that N allow.
+    """A limit that a new patient's figure passes with a chance of `beyond`, as far as N patients can tell.
 
-    It is the k-th smallest figure with ``k = ceil((N + 1)(1 - beyond))``; with fewer than ``1 / beyond - 1`` patients
-    that is more than there are, and the largest figure is taken, which 1 in N + 1 passes.
+    With N >= 1 / beyond - 1 it is the k-th smallest figure, ``k = ceil((N + 1)(1 - beyond))``, which holds whatever
+    their distribution. Fewer patients don't reach so far: then it is where a log-normal distribution of their median
+    and quartiles leaves `beyond` above it, or the largest figure if that is smaller, so that one odd patient among few
+    does not open the range.
 
     Args:
-        figures: ``[N]``, of patients that set nothing else, so that a new patient's is exchangeable with them.
+        figures: ``[N]``, 0 or more, of patients with whom a new one is exchangeable.
         beyond: the share, between 0 and 1.
 
+    Returns:
+        The limit; its `expected_beyond` counts the figures above it, and one more for what is not known.
+
     Raises:
-        ArgumentError: a figure is not finite, or there is none.
+        ArgumentError: a figure is not finite or negative, or there is none.
 
     Source: Papadopoulos et al. 2002 (inductive conformal prediction); the bound is David and Nagaraja 2003,
         section 2.2.
@@ -80,10 +86,20 @@ def upper_limit(figures: ArrayLike, *, beyond: float = BEYOND) -> Limit:
     (3.0, 0.25)
     """
     values = np.sort(np.asarray(figures, dtype=np.float64).ravel())
-    if values.size == 0 or not np.isfinite(values).all():
-        raise ArgumentError("`figures` must be finite and at least one; score the patients again.")
+    if values.size == 0 or not (np.isfinite(values) & (values >= 0)).all():
+        raise ArgumentError("`figures` must be finite, at least 0 and at least one; score the patients again.")
     if not 0 < beyond < 1:
         raise ArgumentError(f"`beyond` must lie between 0 and 1, got {beyond}.")
     n = values.size
-    rank = min(n, math.ceil((n + 1) * (1 - beyond)))
-    return Limit(limit=float(values[rank - 1]), patients=n, expected_beyond=(n + 1 - rank) / (n + 1))
+    rank = math.ceil((n + 1) * (1 - beyond))
+    limit = float(values[rank - 1]) if rank <= n else min(float(values[-1]), _log_normal_limit(values, beyond))
+    return Limit(limit=limit, patients=n, expected_beyond=(int((values > limit).sum()) + 1) / (n + 1))
+
+
+def _log_normal_limit(values: Array, beyond: float) -> float:
+    """Where a log-normal distribution of the values' median and quartiles leaves `beyond` above; infinite at 0."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    if low <= 0 or low == high:
+        return math.inf
+    deviation = (math.log(high) - math.log(low)) / (2 * NormalDist().inv_cdf(0.75))
+    return math.exp(math.log(middle) + NormalDist().inv_cdf(1 - beyond) * deviation)

@@ -95,13 +95,30 @@ def test_the_limit_is_the_figure_of_its_rank() -> None:
     assert (few.limit, few.patients, few.expected_beyond) == (3.0, 3, 0.25)
 
 
-@pytest.mark.parametrize("number", [20, 250])
-def test_as_many_new_patients_lie_beyond_it_as_it_says(number: int) -> None:
-    rng = np.random.default_rng(number)
-    limits = [upper_limit(rng.standard_normal(number)) for _ in range(4000)]
-    beyond = np.mean([rng.standard_normal() > limit.limit for limit in limits])
+@pytest.mark.parametrize("shape", [0.2, 1.0])
+def test_of_many_patients_as_many_new_ones_lie_beyond_it_as_it_says(shape: float) -> None:
+    rng = np.random.default_rng(0)
+    limits = [upper_limit(rng.gamma(1 / shape, size=250)) for _ in range(4000)]
+    beyond = np.mean([rng.gamma(1 / shape) > limit.limit for limit in limits])
     expected = limits[0].expected_beyond
+    assert expected == pytest.approx(1 / 251)  # ceil(251 * 0.995) = 250
     assert abs(beyond - expected) < 4 * math.sqrt(expected / len(limits))
+
+
+def test_of_few_patients_about_as_many_new_ones_lie_beyond_it_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    limits = [upper_limit(rng.lognormal(1.6, 0.2, size=100)) for _ in range(2000)]
+    beyond = np.mean([rng.lognormal(1.6, 0.2, size=50) > limit.limit for limit in limits])
+    assert 0.005 < beyond < 0.02
+    assert np.mean([limit.expected_beyond for limit in limits]) == pytest.approx(beyond, rel=0.4)
+
+
+def test_one_odd_patient_among_few_does_not_open_the_range() -> None:
+    usual = np.random.default_rng(0).lognormal(1.6, 0.2, size=80)
+    with_odd = upper_limit([*usual, 100.0])
+    assert with_odd.limit == pytest.approx(upper_limit(usual).limit, rel=0.25)
+    assert with_odd.expected_beyond >= 2 / 82
+    assert upper_limit([0.0] * 60 + [1.0]).limit == 1.0  # no quartiles to tell an odd one by
 
 
 def test_left_out_distances_are_those_of_new_patients() -> None:
@@ -116,7 +133,9 @@ def test_left_out_distances_are_those_of_new_patients() -> None:
     assert left_out == pytest.approx(outside, rel=0.05)
 
 
-@pytest.mark.parametrize(("figures", "beyond"), [([], 0.005), ([1.0, math.nan], 0.005), ([1.0], 0.0), ([1.0], 1.0)])
+@pytest.mark.parametrize(
+    ("figures", "beyond"), [([], 0.005), ([1.0, math.nan], 0.005), ([1.0, -0.1], 0.005), ([1.0], 0.0), ([1.0], 1.0)]
+)
 def test_a_limit_of_nothing_is_refused(figures: list[float], beyond: float) -> None:
     with pytest.raises(ArgumentError):
         upper_limit(figures, beyond=beyond)

@@ -9,7 +9,7 @@ import torch
 
 from prostate_alm.errors import ArgumentError, Reason, StudyRefusedError
 from prostate_alm.preprocessing import Preprocessing, StudyToImage, choose_high_b
-from prostate_alm.study import Geometry, Study, Volume
+from prostate_alm.study import QUALITY_GATES, Geometry, Study, Volume
 
 
 @pytest.fixture
@@ -131,4 +131,13 @@ def test_as_a_step_it_leaves_the_key_and_the_image(study: Study) -> None:
     entry = StudyToImage("tiny")({"study": study, "label": 1})
     assert entry["study"] == study.key
     assert entry["label"] == 1
-    assert torch.equal(entry["image"], Preprocessing("tiny")(study).image)
+    prepared = Preprocessing("tiny")(study)
+    assert torch.equal(entry["image"], prepared.image)
+    assert entry["quality"].tolist() == pytest.approx([gate.value for gate in prepared.quality], nan_ok=True)
+    assert entry["passed"] is True
+    assert tuple(gate.reason for gate in prepared.quality) == QUALITY_GATES
+
+
+def test_as_a_step_it_tells_that_a_gate_did_not_pass(study: Study) -> None:
+    wrong_unit = dataclasses.replace(study, adc=Volume(study.adc.data * 1000, study.adc.geometry))
+    assert StudyToImage("tiny")({"study": wrong_unit})["passed"] is False

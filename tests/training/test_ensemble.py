@@ -20,10 +20,11 @@ from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.networks.weights import load_weights
 from prostate_alm.parcel import OPERATING_POINTS, WEIGHTS, read_manifest
+from prostate_alm.preprocessing.phantoms import golden_studies
 from prostate_alm.readers.nifti import LoadStudy
 from prostate_alm.training.assembly import assemble
 from prostate_alm.training.ensemble import EnsembleRun, MemberProgress, train_members
-from prostate_alm.training.scoring import TrainedMember
+from prostate_alm.training.scoring import MemberScores, TrainedMember
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
 SETTINGS: dict[str, Any] = {
@@ -80,7 +81,27 @@ def test_the_ensemble_is_sealed_and_scored_out_of_fold(trained: EnsembleRun, tmp
     points = OperatingPoints.from_json((folder / OPERATING_POINTS).read_bytes()).points
     assert [point.threshold for point in points] == pytest.approx(positives[:3])
     assert {point.status for point in points} == {"approximate"}
-    assert "0 of 6" in (folder / "docs" / "README.md").read_text()
+    card = (folder / "docs" / "README.md").read_text()
+    assert "0 of 6" in card
+    assert "Set on 18 training patients" in card
+
+
+def test_the_reference_holds_the_training_patients_and_the_golden_logits(trained: EnsembleRun, tmp_path: Path) -> None:
+    run = copy_of(trained, tmp_path)
+    ensemble = load_ensemble(assemble(run), device="cpu")
+    reference = ensemble.reference
+    assert (reference.evidence, reference.patients) == ("out-of-fold", 18)
+    logits = [row["logit"] for row in json.loads((run.out / "out_of_fold.json").read_text())]
+    assert (reference.logit_quantiles[0], reference.logit_quantiles[-1]) == pytest.approx((min(logits), max(logits)))
+    for case in reference.golden:
+        assert ensemble.score(golden_studies()[case.case]).member_logits == pytest.approx(case.member_logits, abs=1e-4)
+    entries = read_datalist(trained.datalist).entries("training")
+    gates = [ensemble.score(LoadStudy()(entry)["study"]).quality for entry in entries[:6]]
+    assert all(gate[-1].passed and gate[-2].passed for gate in gates)
+    saturated = [finding.value for finding in gates[0]][11]
+    quantiles = reference.quality[11].quantiles
+    assert quantiles is not None
+    assert quantiles[0] <= saturated <= quantiles[-1]
 
 
 def test_out_of_fold_scores_come_from_the_member_that_did_not_train_on_the_patient(trained: EnsembleRun) -> None:
@@ -156,6 +177,11 @@ def test_an_untouched_calibration_set_earns_guaranteed(trained: EnsembleRun, coh
     entries = read_datalist(path).entries("test")
     logits = [member.score(member.dataset(entries)) for member in members]
     assert rows[0]["logit"] == pytest.approx(float(np.mean([scores[0] for scores in logits])), abs=1e-6)
+    reference = load_ensemble(folder, device="cpu").reference
+    assert (reference.evidence, reference.patients, reference.spread.patients) == ("calibration", 6, 6)
+    spreads = [float(np.std([scores[i] for scores in logits], ddof=1)) for i in range(6)]
+    assert reference.spread.limit == pytest.approx(max(spreads), abs=1e-6)
+    assert "6 calibration patients" in (folder / "docs" / "README.md").read_text()
 
 
 def test_a_calibration_set_that_was_touched_is_refused(trained: EnsembleRun, cohort: Path, tmp_path: Path) -> None:
@@ -189,6 +215,16 @@ def test_a_member_that_fails_says_where_and_how(cohort: Path, tmp_path: Path) ->
     run = make_run(cohort, tmp_path, settings=SETTINGS | {"network_def#widths": []})
     with pytest.raises(TrainingError, match="`widths` must each name"):
         train(run)
+
+
+def test_a_patient_scored_too_often_or_not_at_all_is_no_evidence() -> None:
+    entries = [{"index": 5, "label": 1}, {"index": 2, "label": 0}]
+    logits = np.array([[1.0, 2.0], [3.0, 4.0]])
+    scores = MemberScores(entries, logits, np.array([[True, False], [False, True]]), times=1).scores
+    assert (scores.index.tolist(), scores.logits.tolist(), scores.labels.tolist()) == ([2, 5], [4.0, 1.0], [0, 1])
+    for unseen in ([[True, True], [False, True]], [[False, False], [False, True]]):
+        with pytest.raises(TrainingError, match="expected 1 out-of-fold"):
+            MemberScores(entries, logits, np.array(unseen), times=1)
 
 
 @pytest.mark.parametrize(("members", "folds"), [(3, 2), (1, 1), (2, 3)])
