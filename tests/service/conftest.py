@@ -115,6 +115,20 @@ class ThreadHost:
         self._thread.join(30)
 
 
+@pytest.fixture(scope="session")
+def thread_host(loaded):
+    """Run a worker for a core as long as a block lasts."""
+
+    @contextmanager
+    def host(core, parcel="never"):
+        worker = ThreadHost(core, loaded[parcel])
+        worker.start()
+        yield
+        worker.stop()
+
+    return host
+
+
 class NoHost:
     """No worker: what is sent waits."""
 

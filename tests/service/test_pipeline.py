@@ -1,12 +1,18 @@
 """Whatever a step raises, the pipeline answers, and the answer is never "not needed"."""
 
+from copy import copy
+from dataclasses import replace
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from prostate_alm.errors import ArgumentError, EnsembleError, ProstateALMError, Reason, StudyRefusedError
 from prostate_alm.report.triage import Basis, Recommendation
-from prostate_alm.service.pipeline import TriagePipeline, describe_error
+from prostate_alm.service.descriptions import describe_error
+from prostate_alm.service.pipeline import TriagePipeline
 from prostate_alm.study import Study, Volume
 
 ERRORS = [Exception, ValueError, KeyError, MemoryError, OSError, RecursionError, RuntimeError, ProstateALMError]
@@ -64,14 +70,49 @@ def test_the_models_answer_names_model_and_threshold(pipeline, loaded, study_fac
     assert answer.member_logits == loaded["never"].score(study_factory(0)).member_logits
 
 
-def test_the_log_names_type_and_place_and_not_the_text(pipeline, caplog):
+def test_the_log_names_type_and_place_and_not_the_text(pipeline):
     def read():
         raise ValueError("CANARY^PHI")
 
-    pipeline.answer("a", read)
-    assert "ValueError at " in caplog.text
-    assert "CANARY" not in caplog.text
-    assert "test_pipeline.py" in caplog.text
+    with capture_logs() as said:
+        pipeline.answer("a", read)
+    assert said[0]["error"].startswith("ValueError at ")
+    assert "test_pipeline.py" in said[0]["error"]
+    assert "CANARY" not in str(said)
+
+
+class NoNumbers:
+    """Members whose weights are not numbers."""
+
+    backend = "torch"
+
+    def logits(self, image):
+        return torch.full((3,), float("nan"))
+
+    def path_share(self, path, image):
+        return torch.full((3,), float("nan"))
+
+
+def test_logits_that_are_not_numbers_fail_safe(pipeline, study_factory):
+    ensemble = copy(pipeline.ensemble)
+    ensemble.members = NoNumbers()
+    answer = replace(pipeline, ensemble=ensemble).answer("a", lambda: study_factory(0))
+    assert (answer.recommendation, answer.basis) == (Recommendation.DCE_RECOMMENDED, Basis.FAILSAFE)
+    assert Reason.LOGIT_NOT_FINITE in answer.reasons
+    assert answer.member_logits == (None, None, None)
+
+
+def test_a_study_accepted_for_another_ensemble_fails_safe(pipeline, study_factory):
+    answer = pipeline.examine("a", lambda: study_factory(0), complete=True, accepted_for="0" * 64).answer
+    failed_safe(answer, Reason.MODEL_DIFFERS)
+
+
+def test_what_the_model_saw_and_how_long_it_took_is_told(pipeline, study_factory):
+    outcome = pipeline.examine("a", lambda: study_factory(0), complete=True, accepted_for=pipeline.ensemble.sha256)
+    prepared = pipeline.ensemble.prepare(study_factory(0))
+    assert torch.equal(outcome.image.prepared.image, prepared.image)
+    assert outcome.image.high_b == 800
+    assert list(outcome.seconds) == ["read", "prepare", "infer", "decide"]
 
 
 def test_an_error_that_was_never_raised_has_no_place():
