@@ -1,5 +1,6 @@
 """Small studies, cohorts and CIFAR archives, built in code."""
 
+import functools
 import io
 import json
 import signal
@@ -18,8 +19,9 @@ from monai.bundle.workflows import ConfigWorkflow
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
 from prostate_alm.evaluation.reference import Reference
 from prostate_alm.networks.two_path import TwoPathNet
-from prostate_alm.preprocessing import Preprocessing
+from prostate_alm.preprocessing import PreparedImage, Preprocessing
 from prostate_alm.preprocessing.image_features import image_features
+from prostate_alm.preprocessing.phantoms import golden_images
 from prostate_alm.readers.nifti import write_nifti_study
 from prostate_alm.report.triage import BELIEVABILITY_GATES, Evidence, ModelIdentity, TriageAnswer, decide
 from prostate_alm.study import QUALITY_GATES, Geometry, QualityFinding, Study, Volume
@@ -86,10 +88,16 @@ def member_weights(seed: int) -> Weights:
     return TwoPathNet(**NETWORK).state_dict()
 
 
+@functools.cache
+def prepared_images() -> tuple[list[PreparedImage], dict[str, torch.Tensor]]:
+    """Eight built patients and the golden phantoms, prepared once a session."""
+    preprocessing = Preprocessing("tiny")
+    return [preprocessing(make_study(seed)) for seed in range(8)], golden_images(preprocessing)
+
+
 def small_reference(weights: Sequence[Weights], *, spread_limit: float, outlier_limit: float) -> Reference:
     """What training writes of eight built patients, but for the limits; golden logits that are no number become 0."""
-    preprocessing = Preprocessing("tiny")
-    prepared = [preprocessing(make_study(seed)) for seed in range(8)]
+    prepared, phantoms = prepared_images()
     network = join_members(NETWORK, [{k: torch.nan_to_num(v) for k, v in member.items()} for member in weights])
     with torch.inference_mode():
         logits = np.stack([network.eval().member_logits(p.image[None])[0].double().numpy() for p in prepared], axis=1)
@@ -100,7 +108,7 @@ def small_reference(weights: Sequence[Weights], *, spread_limit: float, outlier_
         member_logits=logits,
         logits=logits.mean(axis=0),
     )
-    reference = make_reference(patients, None, golden=golden_cases(network, preprocessing))
+    reference = make_reference(patients, None, golden=golden_cases(network, phantoms))
     outlier = reference.outlier.limit.model_copy(update={"limit": outlier_limit})
     return reference.model_copy(
         update={

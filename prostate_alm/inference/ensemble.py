@@ -11,7 +11,7 @@ from prostate_alm.evaluation.reference import Reference
 from prostate_alm.inference.backends import choose_members
 from prostate_alm.inference.believability import believability, read_reference
 from prostate_alm.inference.config import InferenceConfig, read_inference_config
-from prostate_alm.inference.golden import TOLERANCE, golden_difference, golden_images
+from prostate_alm.inference.golden import TOLERANCE, golden_difference
 from prostate_alm.inference.members import Members, NetworkPath, reproducible
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.networks.weights import load_weights
@@ -25,6 +25,7 @@ from prostate_alm.parcel import (
     sealed_bytes,
 )
 from prostate_alm.preprocessing import PreparedImage, Preprocessing
+from prostate_alm.preprocessing.phantoms import golden_images
 from prostate_alm.study import QualityFinding, Study
 
 DEVICES = ("auto", "cpu", "cuda")

@@ -7,16 +7,9 @@ import torch
 from prostate_alm.errors import EnsembleError
 from prostate_alm.evaluation.reference import GoldenCase
 from prostate_alm.inference.members import Members
-from prostate_alm.preprocessing import Preprocessing
-from prostate_alm.preprocessing.phantoms import golden_studies
 
 TOLERANCE = 1e-4
 """Largest difference in logits. Float32 in another order of summation moves them by 1e-5, bfloat16 by 1e-2 and more."""
-
-
-def golden_images(preprocessing: Preprocessing) -> dict[str, torch.Tensor]:
-    """The phantoms as the members see them, by name."""
-    return {name: preprocessing(study).image for name, study in golden_studies().items()}
 
 
 def golden_difference(members: Members, images: Mapping[str, torch.Tensor], cases: Sequence[GoldenCase]) -> float:

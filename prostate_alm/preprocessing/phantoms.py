@@ -5,8 +5,10 @@ A phantom never changes: ensembles hold the logits of its name. A better one get
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from prostate_alm.preprocessing.prepare import Preprocessing
 from prostate_alm.study import Geometry, Study, Volume
 
 Voxels = NDArray[np.int64]
@@ -15,6 +17,11 @@ Voxels = NDArray[np.int64]
 def golden_studies() -> dict[str, Study]:
     """Built studies in the size of a patient, by name."""
     return {"waves": _waves(), "oblique": _oblique()}
+
+
+def golden_images(preprocessing: Preprocessing) -> dict[str, torch.Tensor]:
+    """The phantoms as a network sees them, ``[3, H, W, D]`` by name."""
+    return {name: preprocessing(study).image for name, study in golden_studies().items()}
 
 
 def _waves() -> Study:

@@ -9,6 +9,7 @@ from prostate_alm.evaluation.reference import GoldenCase, Reference
 from prostate_alm.evaluation.roc import auc
 from prostate_alm.parcel import MANIFEST, sha256_of
 from prostate_alm.preprocessing import Preprocessing
+from prostate_alm.preprocessing.phantoms import golden_images
 from prostate_alm.training.ensemble import EnsembleRun
 from prostate_alm.training.ensemble_writer import EnsembleContent, join_members, write_ensemble
 from prostate_alm.training.model_card import model_card
@@ -62,7 +63,7 @@ def _validated(members: Sequence[TrainedMember], scored: MemberScores) -> Valida
 def _golden(members: Sequence[TrainedMember]) -> list[GoldenCase]:
     first = members[0]
     network = join_members(first.network_arguments, [member.weights for member in members])
-    return golden_cases(network, Preprocessing(first.profile, first.box_mm))
+    return golden_cases(network, golden_images(Preprocessing(first.profile, first.box_mm)))
 
 
 def _operating_points(scores: Scores, *, calibrated: bool) -> OperatingPoints:

@@ -1,6 +1,6 @@
 """Writing down what an ensemble was validated on: `Reference`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,7 @@ from prostate_alm.evaluation.reference import (
     spread_of,
 )
 from prostate_alm.networks.ensemble import EnsembleNet
-from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.image_features import IMAGE_FEATURES, image_features
-from prostate_alm.preprocessing.phantoms import golden_studies
 from prostate_alm.study import QUALITY_GATES
 from prostate_alm.training.data import CachedDataset
 
@@ -113,17 +111,17 @@ def make_reference(trained: Validated, calibration: Validated | None, *, golden:
     )
 
 
-def golden_cases(network: EnsembleNet, preprocessing: Preprocessing) -> list[GoldenCase]:
+def golden_cases(network: EnsembleNet, images: Mapping[str, torch.Tensor]) -> list[GoldenCase]:
     """What the members say of the phantoms: float32 on the CPU.
 
     Args:
         network: the ensemble, on the CPU.
-        preprocessing: of its images.
+        images: the phantoms, as its preprocessing makes them.
     """
     network.eval()
     cases: list[GoldenCase] = []
     with torch.inference_mode():
-        for name, study in golden_studies().items():
-            logits = network.member_logits(preprocessing(study).image[None])[0]
+        for name, image in images.items():
+            logits = network.member_logits(image[None])[0]
             cases.append(GoldenCase(case=name, member_logits=logits.tolist()))
     return cases

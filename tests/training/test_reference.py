@@ -13,7 +13,7 @@ from prostate_alm.evaluation.reference import GoldenCase
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.image_features import IMAGE_FEATURES, image_features
-from prostate_alm.preprocessing.phantoms import golden_studies
+from prostate_alm.preprocessing.phantoms import golden_images, golden_studies
 from prostate_alm.study import QUALITY_GATES
 from prostate_alm.training.data import CachedDataset
 from prostate_alm.training.reference import Validated, golden_cases, make_reference, validated
@@ -110,11 +110,10 @@ def test_too_few_validated_patients_are_refused(tmp_path: Path) -> None:
 def test_golden_logits_are_those_of_each_member() -> None:
     torch.manual_seed(0)
     network = EnsembleNet(members=2, network={"widths": [2, 4], "dropout": 0.9})
-    preprocessing = Preprocessing("tiny")
-    cases = {case.case: case.member_logits for case in golden_cases(network.train(), preprocessing)}
+    images = golden_images(Preprocessing("tiny"))
+    cases = {case.case: case.member_logits for case in golden_cases(network.train(), images)}
     assert cases.keys() == golden_studies().keys()
-    for name, study in golden_studies().items():
-        image = preprocessing(study).image[None]
+    for name, image in images.items():
         with torch.inference_mode():
-            alone = [float(member.eval()(image)) for member in network.members]
+            alone = [float(member.eval()(image[None])) for member in network.members]
         assert cases[name] == pytest.approx(alone, abs=1e-5)
