@@ -30,7 +30,7 @@ from prostate_alm.datasets.label_table import LabelRow, LabelTable, read_label_t
 from prostate_alm.datasets.near_duplicates import Descriptor, Pair, find
 from prostate_alm.datasets.parallel import in_processes
 from prostate_alm.datasets.study_folders import EXCLUDED, KEPT, discard, discard_others, keys_in, locked
-from prostate_alm.datasets.study_import import ImportedStudy, StudyTask, finished_study, import_study
+from prostate_alm.datasets.study_import import ImportedStudy, StudyTask, finished_study, import_study, told_state
 from prostate_alm.datasets.study_keys import StudyKey, assign_keys, default_keys_file, read_keys
 from prostate_alm.datasets.study_sources import Resolution, resolve_sources
 from prostate_alm.errors import ArgumentError, CohortError, Reason
@@ -47,7 +47,7 @@ class _Row:
     label: LabelRow
     key: StudyKey
     imported: ImportedStudy
-    source_gone: bool = False
+    gone: ConflictKind | None = None
 
     @property
     def record(self) -> StudyRecord:
@@ -183,7 +183,10 @@ def _import_rows(
     for row in table.rows:
         if row.line in resolution.missing:
             before = finished_study(out / KEPT / keys[row.line].study_key)
-            rows += [_Row(row, keys[row.line], before, source_gone=True)] if before is not None else []
+            if before is not None:
+                as_told = before.told == told_state(row.series_choice(), row.high_b, strict=strict)
+                gone = ConflictKind.SOURCE_GONE if as_told else ConflictKind.SOURCE_GONE_OUTDATED
+                rows.append(_Row(row, keys[row.line], before, gone))
     return sorted(rows, key=lambda row: row.key.index)
 
 
@@ -222,7 +225,7 @@ def _report(
     *,
     folders_without_row: int,
 ) -> ImportReport:
-    gone = [row for row in rows if row.source_gone]
+    gone = [row for row in rows if row.gone is not None]
     return make_import_report(
         [row.record for row in rows],
         rows_without_study=sorted(set(resolution.missing) - {row.label.line for row in gone}),
@@ -299,11 +302,14 @@ def _identity(kind: ConflictKind, rows: Sequence[LabelRow], keys: Mapping[int, S
 
 
 def _source_gone(row: _Row) -> LabelConflict:
+    message = f"study {row.key.study_key} stays as it was imported before, for its files are gone."
+    if row.gone is ConflictKind.SOURCE_GONE_OUTDATED:
+        message += (
+            " The rules, its series, its b-value or `--strict` have changed since: bring the files back, or remove the "
+            "row and import with `--prune`."
+        )
     return LabelConflict(
-        kind=ConflictKind.SOURCE_GONE,
-        keys=[row.key.study_key],
-        lines=[row.label.line],
-        message=f"study {row.key.study_key} stays as it was imported before, for its files are gone.",
+        kind=row.gone or ConflictKind.SOURCE_GONE, keys=[row.key.study_key], lines=[row.label.line], message=message
     )
 
 

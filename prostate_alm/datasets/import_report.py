@@ -26,6 +26,7 @@ class ConflictKind(StrEnum):
     LABELS_DIFFER = "labels_differ"
     PATIENT_REPEATED = "patient_repeated"
     SOURCE_GONE = "source_gone"
+    SOURCE_GONE_OUTDATED = "source_gone_outdated"
     PATIENT_ID_SHARED = "patient_id_shared"
     PATIENT_IDS_DIFFER = "patient_ids_differ"
 

@@ -60,6 +60,14 @@ class LabelRow(BaseModel):
             raise ValueError("expected the name of a folder or zip, a UID, an accession number or a patient ID")
         return study
 
+    @field_validator("patient")
+    @classmethod
+    def _is_visible(cls, patient: str) -> str:
+        """Two names that look alike would be two patients."""
+        if not patient.isprintable():
+            raise ValueError("expected no invisible characters")
+        return patient
+
     @property
     def line(self) -> int:
         """Of the table; its header is line 1."""
@@ -161,6 +169,7 @@ def _check_table(table: Sequence[LabelRow]) -> None:
         raise CohortError("the label table has no rows; give one for each study.")
     studies: dict[str, int] = {}
     side: dict[str, str] = {}
+    spelt: dict[str, str] = {}
     for row in table:
         if row.study in studies:
             raise CohortError(
@@ -168,6 +177,11 @@ def _check_table(table: Sequence[LabelRow]) -> None:
                 "keep one row a study."
             )
         studies[row.study] = row.line
+        if spelt.setdefault("".join(row.patient.casefold().split()), row.patient) != row.patient:
+            raise CohortError(
+                f"line {row.line} of the label table: this `patient` differs from another by spaces or capitals alone; "
+                "write one person in one way, or two in ways that can be told apart."
+            )
         if side.setdefault(row.patient, row.split) != row.split:
             raise CohortError(
                 f"line {row.line} of the label table: this `patient` is in training and in test; choose one `split`."

@@ -69,16 +69,18 @@ class ImportedStudy:
     """What became of a study; the content of its `import.json`.
 
     Attributes:
-        input: hash of what it was made from.
+        input: hash of what it was made from, and how.
         record: fields of its `StudyRecord` but those of the label table.
         entry: fields of its datalist entry but those of the label table; empty when it was excluded.
         descriptor: of its images, to find near-duplicates; empty for what could not be read.
+        told: hash of how it was made: the rules, and what the label table and the command said.
     """
 
     input: str
     record: dict[str, Any]
     entry: dict[str, Any] = field(default_factory=dict)
     descriptor: str = ""
+    told: str = ""
 
     @property
     def kept(self) -> bool:
@@ -123,9 +125,15 @@ _GO_ON = "The same command goes on from here."
 
 def _input_state(task: StudyTask) -> str:
     """Hash of everything that the result follows from."""
-    choice = None if task.series is None else dataclasses.astuple(task.series)
-    told = (FORMAT, prostate_alm.__version__, rules_sha256(), choice, task.high_b, task.strict)
+    told = told_state(task.series, task.high_b, strict=task.strict)
     return hashlib.sha256(f"{told}{task.source.fingerprint()}".encode()).hexdigest()
+
+
+def told_state(series: SeriesChoice | None, high_b: float | None, *, strict: bool) -> str:
+    """Hash of what a study's import follows from beside its files."""
+    choice = None if series is None else dataclasses.astuple(series)
+    told = (FORMAT, prostate_alm.__version__, rules_sha256(), choice, high_b, strict)
+    return hashlib.sha256(str(told).encode()).hexdigest()
 
 
 def _already_there(out: Path, key: str, state: str) -> ImportedStudy | None:
@@ -169,7 +177,7 @@ def _import(out: Path, task: StudyTask, state: str) -> ImportedStudy:
     elif study is not None:
         noted = [one.reason for one in quality if not one.passed]
         record |= {"kept": True, "flags": list(dict.fromkeys(flag.value for flag in (*study.flags, *noted)))}
-    return _write(out, task.key, state, record, study)
+    return _write(out, task, state, record, study)
 
 
 def _check_told(study: Study, task: StudyTask) -> None:
@@ -244,17 +252,19 @@ def _figure(finding: QualityFinding) -> GateFigure:
     return GateFigure(reason=finding.reason, value=value, limit=limit, passed=finding.passed)
 
 
-def _write(out: Path, key: str, state: str, record: dict[str, Any], study: Study | None) -> ImportedStudy:
+def _write(out: Path, task: StudyTask, state: str, record: dict[str, Any], study: Study | None) -> ImportedStudy:
     """Write the study's folder, kept or excluded, and remove the other."""
     place, elsewhere = (KEPT, EXCLUDED) if record["kept"] else (EXCLUDED, KEPT)
-    folder = out / place / key
+    key, folder = task.key, out / place / task.key
     temporary = begin(folder)
-    imported = ImportedStudy(state, record)
+    entry, described = {}, ""
     if study is not None:
         write_montage(dataclasses.replace(study, key=key), temporary / MONTAGE)
         record["montage"] = f"{place}/{key}/{MONTAGE}"
         entry = {**_entry(study, record), **write_nifti_study(study, temporary)} if record["kept"] else {}
-        imported = ImportedStudy(state, record, entry, descriptor(study).to_text())
+        described = descriptor(study).to_text()
+    told = told_state(task.series, task.high_b, strict=task.strict)
+    imported = ImportedStudy(state, record, entry, described, told)
     noted = {**dataclasses.asdict(imported), "format": FORMAT, "files": _sizes_in(temporary)}
     write_json(temporary / FACTS, noted)
     finish(folder)

@@ -138,6 +138,7 @@ def _write(path: Path, keys: Sequence[StudyKey]) -> None:
     writer.writerows(astuple(one) for one in sorted(keys, key=lambda one: one.index))
     content = text.getvalue().encode()
     if path.exists() and path.read_bytes() == content:
+        path.chmod(0o600)  # a copy brought back may be open to all
         return
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from prostate_alm.errors import ArgumentError
 
 _NUMBERS = re.compile(r"\d+( *\+ *\d+)*")
+_DECIMAL = re.compile(r"\d+\.\d*")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class SeriesChoice:
             text = getattr(self, one.name)
             clean = text.strip() if text is not None else ""
             object.__setattr__(self, one.name, clean or None)
+            if clean and _DECIMAL.fullmatch(clean):
+                raise ArgumentError(
+                    f"`{one.name}` is {clean!r}, and a series number has no decimal point; write it without."
+                )
         for role in ("t2", "adc"):
             if len(self.numbers(role) or ()) > 1:
                 raise ArgumentError(f"`{role}` names several series; one is read, so name one number.")

@@ -196,6 +196,8 @@ def test_a_finished_study_stays_when_its_files_are_gone(again: tuple[Path, Path]
     assert {name: before[name] for name in before if name.startswith("studies/")}.items() <= times_in(out).items()
     assert (report.kept, report.rows_without_study) == (3, [6])
     assert (ConflictKind.SOURCE_GONE, [2]) in [(one.kind, one.lines) for one in report.conflicts]
+    report = import_dicom_cohort(source / "dicom", source / "labels.csv", out, strict=True)
+    assert (ConflictKind.SOURCE_GONE_OUTDATED, [2]) in [(one.kind, one.lines) for one in report.conflicts]
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that can't be read: of Linux")

@@ -106,6 +106,9 @@ def test_an_empty_split_is_training(tmp_path: Path) -> None:
         ("study,patient,label,t2_serie\nA1,p1,1,4\n", "column 4 .* almost `t2_series`"),
         ("study;patient;need\nA1;p1;1\n", "lacks the column `label`; it has study, patient, need"),
         ("study,patient,label\nA1,p1,1,4\n", "more cells"),
+        ("study,patient,label\na,P 1,0\nb,p1,1\n", "line 3 .*spaces or capitals"),
+        ("study,patient,label\na,p\u200b1,0\n", "line 2 .*`patient`.*invisible"),
+        ("study,patient,label,t2_series\na,p1,0,4.0\n", "line 2 .*decimal point"),
     ],
 )
 def test_a_wrong_table_is_refused_where_it_is_wrong(tmp_path: Path, text: str, words: str) -> None:

@@ -43,11 +43,13 @@ def test_keys_are_random_and_say_nothing(tmp_path: Path) -> None:
 def test_the_file_is_private_and_not_written_again_without_need(tmp_path: Path) -> None:
     path = default_keys_file(tmp_path / "cohort")
     assert path == tmp_path / "cohort.keys.csv"
-    assign(path, a='comma, and "quotes"\nand a line')
+    assign(path, a='comma, and "quotes"; and a semicolon')
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
     before = path.stat().st_mtime_ns
-    assert assign(path, a='comma, and "quotes"\nand a line')["a"].index == 0
+    assert assign(path, a='comma, and "quotes"; and a semicolon')["a"].index == 0
     assert path.stat().st_mtime_ns == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_cohorts_that_share_a_file_lose_no_key(tmp_path: Path) -> None:
