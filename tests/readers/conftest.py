@@ -13,6 +13,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage, generate_uid
 
+from prostate_alm.errors import Reason
+from prostate_alm.readers import Inspection, SeriesChoice, inspect_study
+
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -209,6 +212,40 @@ _DIFFUSION = {
     "ScanningSequence": "EP",
     "ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"],
 }
+
+
+class Answer:
+    """What `inspect_study` says, as tests ask for it: `numbers` of the series chosen, `roles` and `why` of each."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        self.inspection = inspection
+        self.refusal, self.chosen, self.flags = inspection.refusal, inspection.chosen, inspection.flags
+        self.runners_up = inspection.runners_up
+        self.roles = {one.number: str(one.role) for one in inspection.found}
+
+    @property
+    def numbers(self) -> dict[str, int | None]:
+        assert self.refusal is None
+        return {str(one.role): one.number for one in self.chosen}
+
+    @property
+    def reason(self) -> Reason:
+        assert self.refusal is not None
+        return self.refusal.reason
+
+    def why(self, number: int) -> str:
+        return next(one.why for one in self.inspection.found if one.number == number)
+
+
+@pytest.fixture
+def inspect(write):
+    """Inspect images, or a folder of them, with series named by hand."""
+
+    def answer(images: Path | Iterable[Dataset], **names: str) -> Answer:
+        folder = images if isinstance(images, Path) else write(images)
+        return Answer(inspect_study(folder, series=SeriesChoice(**names)))
+
+    return answer
 
 
 @pytest.fixture

@@ -261,3 +261,57 @@ def test_a_patients_number_in_a_name_is_no_series_number(tmp_path: Path) -> None
     inspection, study = examine(tmp_path, SeriesChoice(t2="847362_T2"))
     assert study is not None
     assert "847362" not in f"{inspection!r} {study.series}"
+
+
+FINE = np.diag([-0.3, -0.3, 3.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("fine", "coarse"),
+    [
+        ({"ScanOptions": "FS"}, {"EchoTime": 0.08, "RepetitionTime": 1.3}),  # a HASTE wins over the fat-suppressed TSE
+        ({"SeriesDescription": "t2_local"}, {}),
+        ({"EchoTime": 0.05}, {}),
+    ],
+)
+def test_no_coarser_t2_wins_where_a_finer_one_may_be_right(
+    folder: Path, fine: dict[str, object], coarse: dict[str, object]
+) -> None:
+    next(folder.glob("*tra_20110707_4.nii.gz")).unlink()
+    add(folder, 14, {**PLAIN, **fine}, FINE)
+    add(folder, 15, {**PLAIN, **coarse})
+    assert reason(folder) is Reason.SERIES_AMBIGUOUS
+    assert chosen(examine(folder, SeriesChoice(t2="14"))[1])[0] == ("t2", 14, ())
+
+
+@pytest.mark.parametrize(
+    "fat", [{"SeriesDescription": "FAT: Ax T2 IDEAL"}, {"ImageType": ["DERIVED", "FAT"]}, {"ImageType": ["R", "SE"]}]
+)
+def test_a_fat_or_real_image_is_no_t2(folder: Path, fat: dict[str, object]) -> None:
+    next(folder.glob("*tra_20110707_4.nii.gz")).unlink()
+    add(folder, 14, {**PLAIN, **fat})
+    assert reason(folder) is Reason.T2_MISSING
+
+
+def test_coarser_diffusion_does_not_win_by_a_higher_b_value(folder: Path) -> None:
+    save(folder / "pelvis_15.nii.gz", (8, 9, 12, 2), np.diag([-4.0, -4.0, 6.0, 1.0]))
+    (folder / "pelvis_15.bval").write_text("0 1000")
+    assert reason(folder) is Reason.SERIES_AMBIGUOUS
+
+
+def test_a_map_beside_two_acquisitions_on_its_grid_is_nobodys(folder: Path) -> None:
+    save(folder / "diff_20110707_15.nii.gz", (8, 9, 12, 2), DWI_GRID, seed=15)
+    (folder / "diff_20110707_15.bval").write_text("50 1000")
+    _, study = examine(folder)
+    assert chosen(study)[1:] == [("dwi", 15, (50, 1000))]
+    assert study is not None
+    assert study.flags == (Reason.ADC_COMPUTED,)
+    assert chosen(examine(folder, SeriesChoice(adc="7"))[1])[2] == ("adc", 7, ())
+
+
+def test_a_weighted_image_that_is_called_adc_is_no_map(folder: Path) -> None:
+    next(folder.glob("*_6.nii.gz")).unlink()
+    add(folder, 10, {"ImageType": TRACE, "SequenceName": "ep_b50t"}, DWI_GRID, 50)
+    called = {"ImageType": TRACE, "SequenceName": "ep_b800t", "SeriesDescription": "DWI ADC b800"}
+    add(folder, 11, called, DWI_GRID, 800)
+    assert chosen(examine(folder)[1])[1:3] == [("dwi", 10, (50,)), ("dwi", 11, (800,))]

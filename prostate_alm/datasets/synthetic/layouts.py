@@ -5,7 +5,7 @@ series has to leave aside.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -18,6 +18,9 @@ from prostate_alm.study import FloatArray, Role, Study, Volume
 
 DIRECTION_FACTORS = (0.8, 1.0, 1.25)  # their geometric mean is 1
 TIME_POINTS = 20
+_DIFFUSION = frozenset(
+    {Kind.DIRECTIONS, Kind.MOSAIC, Kind.DWI, Kind.ADC, Kind.CALCULATED, Kind.FA, Kind.TENSOR, Kind.EXPONENTIAL}
+)
 
 
 class Layout(StrEnum):
@@ -59,13 +62,20 @@ class Laid:
 def lay_out(layout: Layout, study: Study, vendor: Vendor) -> Laid:
     """The series that a vendor's scanner sends of a study; layouts that differ in files alone share the first one's."""
     build = _BUILDERS.get(layout, _multi_b)
-    series, dwi = build(study, vendor)
+    built, dwi = build(study, vendor)
+    series = _dated(built)
     adc = next(plan.number for plan in series if plan.kind is Kind.ADC)
     t2 = max(plan.number for plan in series if plan.kind is Kind.T2)
     return Laid(tuple(series), {Role.T2: (t2,), Role.DWI: dwi, Role.ADC: (adc,)})
 
 
 Built = tuple[list[SeriesPlan], tuple[int, ...]]
+
+
+def _dated(series: list[SeriesPlan]) -> list[SeriesPlan]:
+    """What was made of a diffusion acquisition is dated as it is, whenever it was computed."""
+    first = min(plan.number for plan in series if plan.kind in {Kind.DIRECTIONS, Kind.MOSAIC, Kind.DWI})
+    return [replace(plan, begins_as=first) if plan.kind in _DIFFUSION else plan for plan in series]
 
 
 def _turbo(study: Study, vendor: Vendor) -> list[SeriesPlan]:
