@@ -72,7 +72,7 @@ class Peer:
     async def instances(self, request):
         wanted = request.query_params["SOPInstanceUID"]
         found = [one for one in self.stored if self.headers_of(one).SOPInstanceUID == wanted]
-        return Response(json.dumps([{} for _ in found]), 200 if found else 204, media_type=JSON)
+        return Response(json.dumps([{} for _ in found]), media_type=JSON) if found else Response(status_code=204)
 
     def route(self, name):
         async def answer(request):
@@ -114,6 +114,12 @@ def serving(peer):
         finally:
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture
+def database_url(tmp_path):
+    """The embedded database: what is sent and asked here does not hang on its kind."""
+    return f"sqlite:///{tmp_path}/triage.db"
 
 
 @pytest.fixture
