@@ -21,7 +21,7 @@ NetworkPath = Literal["t2", "diffusion"]
 CHANNELS: tuple[Channel, ...] = ("t2", "dwi", "adc")
 ADC_CENTRE, ADC_SCALE, ADC_LIMIT = 1200.0, 600.0, 3000.0  # how `preprocessing` writes ADC; 1e-6 mm²/s
 FOR_DCE, AGAINST_DCE = (255, 176, 64), (110, 170, 255)  # amber and blue: told apart by everybody, and neither is green
-STRONGEST = 190  # of 255, opacity of the strongest place
+STRONGEST = 120  # of 255, opacity of the strongest place
 FAINT = 0.08  # of the strongest place; what is weaker stays clear
 
 

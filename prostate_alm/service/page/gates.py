@@ -43,7 +43,7 @@ _FIGURES: dict[Reason, tuple[str, Callable[[float], str]]] = {
     Reason.VOLUME_CONSTANT: ("Image content", figure),
     Reason.MOTION_SUSPECTED: ("Motion of the DWI", figure),
     Reason.SUSCEPTIBILITY_SUSPECTED: ("Signal loss on one side", figure),
-    Reason.SIGNAL_RISES_WITH_B: ("Signal falls with b, least ADC", _adc),
+    Reason.SIGNAL_RISES_WITH_B: ("Smallest ADC between b-values", _adc),
     Reason.ADC_DISAGREES: ("Agreement of ADC and DWI", figure),
     Reason.OUT_OF_DISTRIBUTION: ("Difference from validated images", figure),
     Reason.MEMBERS_DISAGREE: ("Spread of the networks", figure),
