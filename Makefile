@@ -11,7 +11,7 @@ CASES ?= 360
 SEEDS ?= 1
 WORKERS ?= 2
 
-.PHONY: demo test check check-install coverage format serve bench soak clean
+.PHONY: demo test check check-install check-image coverage format serve bench soak clean
 
 demo: $(READY)
 	$(BIN)/prostate-alm demo --out demo
@@ -28,6 +28,10 @@ check: $(READY)
 
 check-install:
 	PYTHON=$(PYTHON) tests/check_install.sh
+
+# the install line and the entry point of the service's image, outside a container
+check-image:
+	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) tests/docker/check_image.sh
 
 # every branch of the losses
 coverage: $(READY)
