@@ -105,6 +105,16 @@ class JobQueue:
             held = and_(_held(job), Job.deadline > now)
             return _changed(session, held, state=JobState.DONE, lease_until=None, fault=fault)
 
+    def put_back(self, job: ClaimedJob, now: datetime) -> bool:
+        """Let a job wait again, as if it had not been taken."""
+        with self._database.writing() as session:
+            held = and_(_held(job), Job.deadline > now)
+            return _changed(session, held, state=JobState.QUEUED, lease_until=None, attempts=Job.attempts - 1)
+
+    def studies_wait(self) -> bool:
+        """Whether a patient waits."""
+        return self._exists(and_(Job.state == JobState.QUEUED, Job.kind == JobKind.TRIAGE))
+
     def expire(self, now: datetime) -> list[str]:
         """Answer what is late (TIMEOUT) or was lost too often (WORKER_LOST); returns the ids."""
         if not self._exists(or_(_late(now), _lost(now))):
@@ -133,11 +143,6 @@ class JobQueue:
         newest = select(Job.id).where(Job.supersedes == study).order_by(Job.received.desc(), Job.id).limit(1)
         with self._database.reading() as session:
             return session.scalar(newest)
-
-    def successor_of(self, study: str) -> str | None:
-        """The newest study that completes this one: its answer is the one that counts."""
-        found = next(iter(self._records(Job.supersedes == study, 1)), None)
-        return None if found is None else found.id
 
     def settled_among(self, job_ids: Iterable[str]) -> set[str]:
         """Which of these jobs are done."""

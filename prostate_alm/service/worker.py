@@ -10,8 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 
 from prostate_alm.errors import Reason
 from prostate_alm.inference.ensemble import load_ensemble
+from prostate_alm.inference.occlusion import occlusion_map
 from prostate_alm.preprocessing.prepare import SPACING_MM
 from prostate_alm.readers import read_study
 from prostate_alm.service.clock import utc_now
@@ -30,6 +30,8 @@ from prostate_alm.service.core import Core, open_core
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.descriptions import describe_error
 from prostate_alm.service.fault_injection import step
+from prostate_alm.service.heartbeat import LEASE_SECONDS, Heartbeat
+from prostate_alm.service.identities import identity_of
 from prostate_alm.service.logs import configure_logs
 from prostate_alm.service.pipeline import SeenImage, TriagePipeline
 from prostate_alm.service.records import ClaimedJob
@@ -39,76 +41,68 @@ from prostate_alm.service.tables import JobKind, WorkerState
 
 logger = structlog.get_logger()
 
-LEASE_SECONDS = 10.0
-BEAT_SECONDS = 1.0
 IDLE_SECONDS = 0.1
 CHANNELS = ("t2", "dwi", "adc")
 LOST_EXIT, ORPHAN_EXIT = 3, 4
+
+
+class PatientWaitsError(Exception):
+    """A map is put back, because a study came."""
 
 
 class Worker:
     """Does one job after the other.
 
     Args:
-        worker_id: its name in the database.
         core: the queue and the storage.
+        heartbeat: keeps the job at work.
         pipeline: answers studies; None when no ensemble could be loaded, and every study fails safe.
-        lost: called when the job at work was given to somebody else or is late; a process ends itself there, since
-            nothing else stops a computation.
     """
 
-    def __init__(
-        self, worker_id: str, core: Core, *, pipeline: TriagePipeline | None, lost: Callable[[], None]
-    ) -> None:
-        self.id = worker_id
+    def __init__(self, core: Core, heartbeat: Heartbeat, *, pipeline: TriagePipeline | None) -> None:
         self._core = core
+        self._heartbeat = heartbeat
         self._pipeline = pipeline
-        self._lost = lost
-        self._current: ClaimedJob | None = None
-        self._settling = threading.Lock()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop`; the job at work is finished."""
-        with self._beating():
-            while not stop.is_set():
-                try:
-                    worked = self._next()
-                except Exception as error:  # the database may be away for a while; the lease runs out by itself
-                    logger.error("job failed", worker=self.id, error=describe_error(error))
-                    worked = False
-                if not worked:
-                    stop.wait(IDLE_SECONDS)
+        while not stop.is_set():
+            try:
+                worked = self.work_once()
+            except Exception as error:  # the database may be away for a while; the lease runs out by itself
+                logger.error("job failed", error=describe_error(error))
+                worked = False
+            if not worked:
+                stop.wait(IDLE_SECONDS)
 
-    def _next(self) -> bool:
-        job = self._core.queue.claim(self.id, utc_now(), LEASE_SECONDS)
+    def work_once(self) -> bool:
+        """Do the next job; False when nothing waits."""
+        job = self._core.queue.claim(self._heartbeat.worker_id, utc_now(), LEASE_SECONDS)
         if job is None:
             return False
-        self._current = job
-        step("worker.claimed")
-        try:
-            self._triage(job) if job.kind is JobKind.TRIAGE else self._explain(job)
-        finally:
-            self._current = None
+        with self._heartbeat.holding(job):
+            step("worker.claimed")
+            store = self._triage(job) if job.kind is JobKind.TRIAGE else self._explain(job)
+            stored = self._heartbeat.settle(lambda: store(now=utc_now()))
+        logger.info("job stored" if stored else "job late or lost", job=job.id, kind=job.kind)
         return True
 
-    def _triage(self, job: ClaimedJob) -> None:
-        began = utc_now()
-        waited = {"wait": (began - job.received).total_seconds()}
+    def _triage(self, job: ClaimedJob) -> Callable[..., bool]:
+        """Answer a study; returns what stores the answer."""
+        settle = self._core.queue.settle
+        waited = {"wait": (utc_now() - job.received).total_seconds()}
         pipeline = self._pipeline
         if pipeline is None or pipeline.ensemble.sha256 != job.model_sha256:
             reason = Reason.ENSEMBLE_INVALID if pipeline is None else Reason.MODEL_DIFFERS
-            self._settle(
-                job, partial(self._core.queue.settle, job, self._core.queue.failed(job, reason), seconds=waited)
-            )
-            return
+            return partial(settle, job, self._core.queue.failed(job, reason), seconds=waited)
         at_point = replace(pipeline, operating_point=pipeline.operating_points.named(job.operating_point))
-        read = partial(read_study, study_in(self._core.storage.input_of(job.id)))
-        outcome = at_point.examine(job.id, read, complete=True, accepted_for=job.model_sha256)
+        sent = study_in(self._core.storage.input_of(job.id))
+        outcome = at_point.examine(job.id, partial(read_study, sent), complete=True, accepted_for=job.model_sha256)
         image_sha256 = "" if outcome.image is None else self._keep_image(job, outcome.image)
-        settle = partial(
-            self._core.queue.settle, job, outcome.answer, image_sha256=image_sha256, seconds=waited | outcome.seconds
-        )
-        self._settle(job, settle)
+        return partial(
+            settle, job, outcome.answer, image_sha256=image_sha256, seconds=waited | outcome.seconds,
+            identity=identity_of(sent),
+        )  # fmt: skip
 
     def _keep_image(self, job: ClaimedJob, seen: SeenImage) -> str:
         """Write what the model saw for the page; returns the SHA-256 of its voxels."""
@@ -127,61 +121,35 @@ class Worker:
         step("worker.image")
         return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
 
-    def _explain(self, job: ClaimedJob) -> None:
-        fault = None
+    def _explain(self, job: ClaimedJob) -> Callable[..., bool]:
+        """Make a map; returns what closes its job, or puts it back behind a study."""
         try:
             self._make_map(job)
+        except PatientWaitsError:
+            return partial(self._core.queue.put_back, job)
         except Exception as error:
             logger.error("map failed", job=job.id, error=describe_error(error))
-            fault = Reason.INTERNAL_ERROR
-        self._settle(job, partial(self._core.queue.finish, job, fault))
+            return partial(self._core.queue.finish, job, Reason.INTERNAL_ERROR)
+        return partial(self._core.queue.finish, job, None)
 
     def _make_map(self, job: ClaimedJob) -> None:
-        from prostate_alm.inference.occlusion import occlusion_map  # noqa: PLC0415
-
         assert self._pipeline is not None
         assert job.explains is not None
         with np.load(self._core.storage.image_of(job.explains)) as kept:
             image = torch.from_numpy(kept["image"])
-        made = occlusion_map(self._pipeline.ensemble, image)
+        made = occlusion_map(self._pipeline.ensemble, image, between=self._let_patients_pass)
         write_arrays(self._core.storage.occlusion_of(job.explains), {"t2": made.t2, "diffusion": made.diffusion})
 
-    def _settle(self, job: ClaimedJob, settle: Callable[..., bool]) -> None:
-        """Store the result; the beat must not take a job for lost that was stored this moment."""
-        with self._settling:
-            stored = settle(now=utc_now())
-            self._current = None
-        logger.info("job stored" if stored else "job late or lost", job=job.id, kind=job.kind)
-
-    @contextmanager
-    def _beating(self) -> Iterator[None]:
-        ended = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(ended,), name="beat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _beat(self, ended: threading.Event) -> None:
-        while not ended.wait(BEAT_SECONDS):
-            try:
-                self._core.workers.beat(self.id, utc_now())
-                with self._settling:
-                    job = self._current
-                    if job is not None and not self._core.queue.renew(job, utc_now(), LEASE_SECONDS):
-                        self._current = None
-                        self._lost()
-            except Exception as error:
-                logger.error("beat failed", worker=self.id, error=describe_error(error))
+    def _let_patients_pass(self) -> None:
+        if self._core.queue.studies_wait():
+            raise PatientWaitsError
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays so that `path` holds all of them or is not there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
     temporary.replace(path)
 
 
@@ -189,34 +157,29 @@ def serve_jobs(worker_id: str, settings: ServiceSettings, model: DeployedModel, 
     """Register, load, warm up and work; an ensemble that can't be used makes every study fail safe."""
     core = open_core(settings, model)
     core.workers.register(worker_id, os.getpid(), utc_now())
-    pipeline, fault = _load(settings)
-    state = WorkerState.READY if fault is None else WorkerState.FAULT
-    worker = Worker(worker_id, core, pipeline=pipeline, lost=_end_lost)
-    backend = None if pipeline is None else pipeline.ensemble.backend
-    core.workers.become(worker_id, state, now=utc_now(), fault=fault, backend=backend)
-    worker.run(stop)
+    heartbeat = Heartbeat(worker_id, core, lost=_end_lost)
+    with heartbeat.beating():
+        pipeline = _load(settings)
+        if pipeline is None:
+            core.workers.become(worker_id, WorkerState.FAULT, now=utc_now(), fault=Reason.ENSEMBLE_INVALID)
+        else:
+            core.workers.become(worker_id, WorkerState.READY, now=utc_now(), backend=pipeline.ensemble.backend)
+        Worker(core, heartbeat, pipeline=pipeline).run(stop)
     core.workers.remove(worker_id)
     core.database.close()
 
 
-def _load(settings: ServiceSettings) -> tuple[TriagePipeline | None, str | None]:
+def _load(settings: ServiceSettings) -> TriagePipeline | None:
+    """The ensemble, verified, with its golden logits computed on this machine; None when it can't be used."""
     try:
         ensemble = load_ensemble(
-            settings.ensemble,
-            expect_sha256=settings.expect_sha256,
-            device=settings.device,
-            backend=settings.backend,
+            settings.ensemble, expect_sha256=settings.expect_sha256, device=settings.device, backend=settings.backend
         )
-        pipeline = TriagePipeline.at(ensemble, settings.operating_point)
+        logger.info("ensemble loaded", backend=ensemble.backend, reason=ensemble.backend_note)
+        return TriagePipeline.at(ensemble, settings.operating_point)
     except Exception as error:
         logger.error("ensemble not loaded", error=describe_error(error))
-        return None, "ENSEMBLE_INVALID"
-    try:
-        ensemble.verify_golden()
-    except Exception as error:
-        logger.error("golden logits differ", error=describe_error(error))
-        return None, "GOLDEN_LOGITS_DIFFER"
-    return pipeline, None
+        return None
 
 
 def _end_lost() -> NoReturn:

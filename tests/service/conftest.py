@@ -29,6 +29,7 @@ from prostate_alm.service.app import create_app
 from prostate_alm.service.clock import utc_now
 from prostate_alm.service.core import open_core
 from prostate_alm.service.deployed_model import DeployedModel
+from prostate_alm.service.heartbeat import Heartbeat
 from prostate_alm.service.pipeline import TriagePipeline
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.tables import WorkerState
@@ -102,13 +103,18 @@ class ThreadHost:
         self._stop = threading.Event()
         self._core, self._id = core, secrets.token_hex(16)
         pipeline = TriagePipeline.at(ensemble, core.settings.operating_point)
-        self._worker = Worker(self._id, core, pipeline=pipeline, lost=lambda: None)
-        self._thread = threading.Thread(target=self._worker.run, args=(self._stop,), daemon=True)
+        self._heartbeat = Heartbeat(self._id, core, lost=lambda: None)
+        self._worker = Worker(core, self._heartbeat, pipeline=pipeline)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
         self._core.workers.register(self._id, os.getpid(), utc_now())
         self._core.workers.become(self._id, WorkerState.READY, now=utc_now())
         self._thread.start()
+
+    def _run(self):
+        with self._heartbeat.beating():
+            self._worker.run(self._stop)
 
     def stop(self):
         self._stop.set()
@@ -192,19 +198,29 @@ def database_url(request, tmp_path):
 
 
 @pytest.fixture
-def core_factory(parcels, database_url, tmp_path):
-    """Open the service's inside, as each of its processes does; every call is another process's view."""
+def open_service(tmp_path):
+    """Open the inside of a service in a folder of this test, as each of its processes does."""
     opened = []
 
-    def make(parcel="never", **settings):
-        values = {"ensemble": parcels[parcel], "storage": tmp_path / "storage", "database_url": database_url}
-        core = open_core(*with_model(ServiceSettings(**values | settings)))
+    def make(settings):
+        core = open_core(*with_model(settings.model_copy(update={"storage": tmp_path / "storage"})))
         opened.append(core)
         return core
 
     yield make
     for core in opened:
         core.database.close()
+
+
+@pytest.fixture
+def core_factory(parcels, database_url, open_service):
+    """The same on both kinds of databases, with settings of a test's own."""
+
+    def make(parcel="never", **settings):
+        values = {"ensemble": parcels[parcel], "database_url": database_url}
+        return open_service(ServiceSettings(**values | settings))
+
+    return make
 
 
 def with_model(settings):

@@ -1,82 +1,163 @@
-"""`prostate-alm serve`: verified before the port opens, closed to others without a token."""
+"""`prostate-alm serve`: verified before the port opens, closed to others without a token; the worker is replaced."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import httpx2
+import psutil
 import pytest
+from typer.testing import CliRunner
 
-from prostate_alm.commands.serve import TOKEN_VARIABLE, is_loopback, serve
+from prostate_alm.cli import app
+from prostate_alm.commands.serve import serve
 from prostate_alm.errors import ArgumentError, EnsembleError
+
+TOKEN = "a token of enough characters"
 
 
 @pytest.fixture(autouse=True)
 def _no_token(monkeypatch):
-    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv("PROSTATE_ALM_TOKEN", raising=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "hospital.example", "localhost.example", ""])
 def test_other_machines_are_let_in_only_with_a_token(parcels, host, monkeypatch):
-    with pytest.raises(ArgumentError, match=TOKEN_VARIABLE):
-        serve(parcels["never"], host=host)
-    monkeypatch.setenv(TOKEN_VARIABLE, "  ")
-    with pytest.raises(ArgumentError, match=TOKEN_VARIABLE):
-        serve(parcels["never"], host=host)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback_is_this_machine(host):
-    assert is_loopback(host)
+    with pytest.raises(ArgumentError, match="PROSTATE_ALM_TOKEN"):
+        serve(None, flags={"ensemble": parcels["never"], "host": host})
+    monkeypatch.setenv("PROSTATE_ALM_TOKEN", "  ")
+    with pytest.raises(ArgumentError, match="PROSTATE_ALM_TOKEN"):
+        serve(None, flags={"ensemble": parcels["never"], "host": host})
 
 
 def test_an_ensemble_that_does_not_load_does_not_start(parcels, tmp_path):
+    flags = {"ensemble": parcels["never"], "storage": tmp_path / "storage"}
     with pytest.raises(EnsembleError, match="pinned"):
-        serve(parcels["never"], expect_sha256="0" * 64)
+        serve(None, flags=flags | {"expect_sha256": "0" * 64})
     with pytest.raises(EnsembleError):
-        serve(tmp_path)
-
-
-def test_an_unknown_operating_point_does_not_start(parcels):
+        serve(None, flags=flags | {"ensemble": tmp_path})
     with pytest.raises(ArgumentError, match="0-fn, 1-fn"):
-        serve(parcels["never"], operating_point="zero")
+        serve(None, flags=flags | {"operating_point": "zero"})
 
 
-def test_it_runs_answers_and_stops(parcels, dicom_zip):
+@contextmanager
+def serving(parcel, storage, **environment):
+    """`prostate-alm serve` as a process; gives a client, the process, and the lines that it logs in the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "prostate_alm.cli", "serve", "--ensemble", parcels["never"], "--port", str(port)]
-    server = subprocess.Popen(command, env=os.environ | {TOKEN_VARIABLE: "secret"}, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "prostate_alm.cli", "serve", "--ensemble", parcel, "--port", str(port)]
+    said = []
+    process = subprocess.Popen(
+        [*command, "--storage", storage], env=os.environ | {"PROSTATE_ALM_TOKEN": TOKEN} | environment,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
-        address = f"http://127.0.0.1:{port}"
-        wait_until_ready(f"{address}/healthz/ready")
-        with dicom_zip.open("rb") as file:
-            response = httpx2.post(
-                f"{address}/v1/studies?wait=60",
-                files={"file": file},
-                headers={"Authorization": "Bearer secret"},
-                timeout=90,
-            )
-        assert response.json()["basis"] == "MODEL"
-        assert httpx2.get(f"{address}/v1/model").status_code == 401
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120) as client:
+            yield client, process, said
     finally:
-        server.send_signal(signal.SIGTERM)
-        said = server.communicate(timeout=30)[1]
-    assert server.returncode in (0, -signal.SIGTERM)
-    assert f"study {response.json()['id']} answered: DCE_NOT_NEEDED MODEL" in said
-    assert "secret" not in said
+        process.terminate()
+        said += process.communicate(timeout=60)[1].splitlines()
 
 
-def wait_until_ready(address):
-    for _ in range(600):
-        try:
-            if httpx2.get(address).status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the service did not become ready")
+def eventually(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def is_ready(client, probe="ready"):
+    try:
+        return client.get(f"/healthz/{probe}").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def is_alive(client):
+    return is_ready(client, "live")
+
+
+def worker_of(process):
+    children = psutil.Process(process.pid).children()
+    return next((child for child in children if "prostate_alm.service.worker" in child.cmdline()), None)
+
+
+def post(client, path, wait=100):
+    with path.open("rb") as file:
+        return client.post("/v1/studies", params={"wait": wait}, files={"file": file})
+
+
+def is_gone(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_it_outlives_its_worker_and_its_answers_outlive_it(parcels, dicom_zip, tmp_path):
+    with serving(parcels["never"], tmp_path / "storage") as (client, process, said):
+        eventually(lambda: is_ready(client))
+        first = worker_of(process)
+        assert "torch" not in "".join(mapped.path for mapped in psutil.Process(process.pid).memory_maps())
+        first.kill()
+        answer = post(client, dicom_zip)  # waits for the next worker
+        assert (answer.status_code, answer.json()["basis"]) == (200, "MODEL")
+        assert client.get("/v1/model", headers={"Authorization": "none"}).status_code == 401
+        second = worker_of(process)
+        assert is_gone(first)
+        process.kill()
+        eventually(lambda: is_gone(second))
+    events = [json.loads(line) for line in said if line.startswith("{")]
+    assert [event["code"] for event in events if event["event"] == "worker ended"] == [-signal.SIGKILL]
+    assert [event["job"] for event in events if event["event"] == "job stored"] == [answer.json()["id"]]
+    assert TOKEN not in "".join(said)
+    with serving(parcels["never"], tmp_path / "storage") as (client, process, _):
+        eventually(lambda: is_alive(client))
+        assert client.get(answer.headers["location"]).json() == answer.json()
+        third = worker_of(process)
+        process.terminate()
+        assert process.wait(60) in (0, -signal.SIGTERM)
+        assert is_gone(third)
+
+
+def check(*arguments, **environment):
+    return CliRunner().invoke(app, ["serve", "--check", *map(str, arguments)], env=environment)
+
+
+def test_a_good_configuration_is_ok_line_by_line_and_leaves_nothing(parcels, tmp_path):
+    result = check("--ensemble", parcels["never"], "--storage", tmp_path / "storage")
+    assert result.exit_code == 0
+    assert [line.split()[1].rstrip(":") for line in result.stdout.splitlines()] == [
+        "settings", "ensemble", "access", "storage", "database",
+    ]  # fmt: skip
+    assert all(line.startswith("ok ") for line in result.stdout.splitlines())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "fault"),
+    [
+        ("operating_point: zero", {}, "ensemble: .*0-fn, 1-fn"),
+        (f"expect_sha256: '{'0' * 64}'", {}, "ensemble: .*pinned"),
+        ("host: 0.0.0.0", {}, "access: .*token"),
+        ("tokens_file: /nowhere/tokens.json", {}, "access: "),
+        ("storage: /dev/null/storage", {}, "storage: "),
+        ("", {"PROSTATE_ALM_DATABASE_URL": "postgresql://me:CANARY@127.0.0.1:1/name"}, "database: "),
+        ("pacs: [{name: main, url: 'https://pacs.example', token_file: /CANARY}]", {}, "pacs main: "),
+        ("ensembel: 1", {}, "settings: .*ensembel"),
+        ("pacs: [{name: main, url: pacs.example}]", {}, "settings: .*url"),
+    ],
+)
+def test_a_fault_in_the_configuration_is_said(parcels, tmp_path, *, settings, environment, fault):
+    config = tmp_path / "service.yaml"
+    storage = "" if settings.startswith("storage") else f"storage: {tmp_path / 'storage'}\n"
+    config.write_text(f"ensemble: {parcels['never']}\n{storage}{settings}")
+    result = check("--config", config, **environment)
+    assert result.exit_code == 1
+    assert re.search(rf"^fault  {fault}", result.stdout, re.MULTILINE), result.stdout
+    assert "CANARY" not in result.stdout
