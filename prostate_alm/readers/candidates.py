@@ -59,6 +59,7 @@ def candidate_of(series: DicomSeries) -> Candidate:
     """A T2 or ADC series as one stack."""
     try:
         _check_count(series.instances, series.name, strict=True)
+        _check_numbers(series)
         return Candidate((series,), stack=stack_slices({0.0: series.instances}, series.name))
     except StudyRefusedError as error:
         return Candidate((series,), defect=error)
@@ -83,6 +84,22 @@ def _check_count(instances: Sequence[Instance], name: str, *, strict: bool) -> N
                 Reason.SLICE_MISSING,
                 f"{name}: {counts[acquisition]} images came, its header counts {number}; send the whole series.",
             )
+
+
+def _check_numbers(series: DicomSeries) -> None:
+    """Hold the numbers of original images against their count: a slice lost at the first edge leaves no other gap.
+
+    Only where each image has a number of its own; one lost at the last edge leaves none.
+    """
+    numbers = sorted(one.instance_number for one in series.instances if one.instance_number is not None)
+    count = len(series.instances)
+    if len(set(numbers)) != count or not all("ORIGINAL" in one.image_type for one in series.instances):
+        return
+    if numbers[0] > 1 or numbers[-1] - numbers[0] >= count:
+        raise StudyRefusedError(
+            Reason.SLICE_MISSING,
+            f"{series.name}: its {count} images are numbered {numbers[0]} to {numbers[-1]}; send the whole series.",
+        )
 
 
 def diffusion_candidates(diffusion: Sequence[DicomSeries]) -> list[Candidate]:

@@ -244,7 +244,7 @@ def _choose_dwi(candidates: Sequence[NiftiFile]) -> list[NiftiFile]:
     several = [one for one in candidates if len(set(one.b_values)) > 1]
     if several:
         chosen = _only(several, "dwi", key=_highest_b)
-        _refuse_coarser(chosen, candidates)
+        _refuse_better(chosen, candidates)
         return [chosen]
     families: list[list[NiftiFile]] = []
     for one in candidates:
@@ -273,15 +273,20 @@ def _highest_b(one: NiftiFile) -> float:
     return max((b for b in one.b_values if low <= b <= high), default=0.0)
 
 
-def _refuse_coarser(chosen: NiftiFile, candidates: Sequence[NiftiFile]) -> None:
-    """Raise when diffusion with a high b-value lost to a coarser file."""
-    (x, y, gap), finer = chosen.geometry.spacing, []
+def _refuse_better(chosen: NiftiFile, candidates: Sequence[NiftiFile]) -> None:
+    """Raise when diffusion with a high b-value lost to a coarser file, or trace images to directions."""
+    (x, y, gap), rivals = chosen.geometry.spacing, []
     for one in candidates:
         steps = (max(one.geometry.spacing[:2]), max(x, y)), (one.geometry.spacing[2], gap)
-        if _highest_b(one) and any(mine < CHOICE.dwi_finer * theirs for mine, theirs in steps):
-            finer.append(one)
-    if finer:
-        raise _ambiguous([chosen, *finer], "dwi")
+        is_finer = any(mine < CHOICE.dwi_finer * theirs for mine, theirs in steps)
+        if _highest_b(one) and (is_finer or (_is_trace(one) and not _is_trace(chosen))):
+            rivals.append(one)
+    if rivals:
+        raise _ambiguous([chosen, *rivals], "dwi")
+
+
+def _is_trace(one: NiftiFile) -> bool:
+    return len(set(one.b_values)) == len(one.b_values)
 
 
 def _only(candidates: Sequence[NiftiFile], role: str, key: Callable[[NiftiFile], float] = lambda _: 0.0) -> NiftiFile:

@@ -19,7 +19,14 @@ from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.boundary import raise_if_unavailable
 from prostate_alm.readers.header import DEFLATED, Header, HeaderReader, data_set_offset
-from prostate_alm.readers.instance import HEADER_TAGS, MR_IMAGE, MULTI_FRAME_MR, Instance, read_instance
+from prostate_alm.readers.instance import (
+    HEADER_TAGS,
+    MR_IMAGE,
+    MULTI_FRAME_MR,
+    Instance,
+    read_instance,
+    with_words_of_all,
+)
 from prostate_alm.readers.multi_frame import read_frames
 from prostate_alm.readers.rules import ROLES
 
@@ -57,12 +64,6 @@ class DicomSeries:
     def name(self) -> str:
         """How messages speak of the series."""
         return "a series without number" if self.number is None else f"series {self.number}"
-
-    @property
-    def time(self) -> float | None:
-        """When its acquisition began, in seconds; None when unknown."""
-        times = [instance.time for instance in self.instances if instance.time is not None]
-        return min(times) if times else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ def scan_of(instances: Sequence[Instance], skipped_files: int = 0) -> Scan:
         StudyRefusedError: two patients or studies; two images with one UID that differ.
     """
     _refuse_mixtures(instances)
-    return Scan(_group(drop_copies(instances)), skipped_files)
+    return Scan(_group(with_words_of_all(drop_copies(instances))), skipped_files)
 
 
 def read_files(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, list[Instance] | StudyRefusedError]]:

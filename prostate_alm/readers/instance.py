@@ -5,7 +5,7 @@ UIDs are kept only as short hashes, so that none can reach a message, a repr or 
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,15 @@ _KEYWORDS = [
     *("ContrastBolusAgent", "DiffusionDirectionality", "EchoPulseSequence", "EchoPlanarPulseSequence"),
     *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation"),
     *("SpacingBetweenSlices", "InversionTime", "InversionRecovery", "ScanOptions"),
-    "InPlanePhaseEncodingDirection",
+    *("InPlanePhaseEncodingDirection", "InstanceNumber"),
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept"),
 ]
 _PATIENT_KEYWORDS = [  # of whom: words of these are hidden where a scanner's free text repeats them
     *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName", "PatientBirthDate"),
     *("AccessionNumber", "StudyID", "ReferringPhysicianName", "RequestingPhysician", "PerformingPhysicianName"),
-    *("OperatorsName", "InstitutionName"),
+    *("OperatorsName", "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "PatientAddress"),
+    *("PatientMotherBirthName", "ResponsiblePerson", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy"),
 ]
 _TAGS = {keyword: int(Tag(keyword)) for keyword in [*_KEYWORDS, *_PATIENT_KEYWORDS]}
 _PHILIPS_EPI_FACTOR = 0x2001_1013
@@ -75,6 +76,7 @@ class Instance:
         sop_class: what kind of object it is.
         sop, study, series, frame_of_reference: short hashes of the UIDs; empty when absent.
         patient_id, patient_name, accession: hashes, to tell patients and examinations apart; empty when absent.
+        instance_number: of the image in its series; None when absent.
         number, description, image_type, sequences, sequence_name: of the series, upper case but the description.
         frames: of the object; `frame` is this one's index.
         echo_time, repetition_time: ms; None when absent.
@@ -136,6 +138,7 @@ class Instance:
     inversion_time: float | None = None
     scan_options: tuple[str, ...] = ()
     phase_axis: str = ""
+    instance_number: int | None = None
 
     @property
     def shown_description(self) -> str:
@@ -160,7 +163,7 @@ def read_instance(header: Header) -> Instance:
 
 def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
     """The instance that `values` describe: those of the header, or for one frame of it."""
-    images = _number(values, "ImagesInAcquisition")
+    images, instance_number = _number(values, "ImagesInAcquisition"), _number(values, "InstanceNumber")
     series_number = _number(values, "SeriesNumber")
     words = word_hashes(part for keyword in _PATIENT_KEYWORDS for part in _parts(values, keyword))
     return Instance(
@@ -200,7 +203,19 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
         inversion_time=_number(values, "InversionTime"),
         scan_options=tuple(part.upper() for part in _parts(values, "ScanOptions")),
         phase_axis=_text(values, "InPlanePhaseEncodingDirection").upper(),
+        instance_number=None if instance_number is None else int(instance_number),
     )
+
+
+def with_words_of_all(instances: Sequence[Instance]) -> list[Instance]:
+    """The images of one study, each hiding the words in the patient's tags of all: those of some may be blank."""
+    words = frozenset[str]().union(*{one.patient_words for one in instances})
+    return [
+        one
+        if one.patient_words == words
+        else replace(one, patient_words=words, vendor=scrubbed(one.vendor, words), model=scrubbed(one.model, words))
+        for one in instances
+    ]
 
 
 _HASHED = {

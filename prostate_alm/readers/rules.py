@@ -41,7 +41,7 @@ class RoleRules:
         r"^FAT *:|(?<![A-Z])FAT[ _-]?(ONLY|FRACTION)|(?<![A-Z])(OPP(OSED)?|OUT)([ _-]?OF)?[ _-]?PHASE"
         r"|(DIXON|IDEAL|FLEX).*[ _-](F|FAT|OPP|OUT)$|(?<![A-Z])FAT(?![ _-]?S).*(DIXON|IDEAL|FLEX)"
     )
-    contrast_description: str = r"(?<![A-Z])((POST|KM|GD|GADO[A-Z]*)(?![A-Z])|C ?\+)|\+ ?C(?![A-Z])"
+    contrast_description: str = r"(?<![A-Z])((POST|DELAY(ED)?|KM|GD|GADO[A-Z]*)(?![A-Z])|C ?\+)|\+ ?C(?![A-Z])"
     no_contrast_description: str = r"(?<![A-Z])(NO|NON|OHNE|VOR|PRE|WITHOUT|W/O)[ _-]*(KM|GD|GADO[A-Z]*)(?![A-Z])"
     dynamic_description: str = r"(?<![A-Z])(DCE|DYN(?!DIST)|TWIST|DISCO|TRICKS|GRASP)"  # of a gradient echo
     reversed_description: str = r"(?<![A-Z])(PA|RPE|REV[A-Z]*|BLIP[A-Z]*|TOPUP)(?![A-Z])"  # of diffusion at b 0

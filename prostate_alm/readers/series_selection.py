@@ -169,7 +169,7 @@ def _require(found: Sequence[RoledSeries], candidates: Sequence[object], role: S
 
 def _choose_dwi(candidates: Sequence[Candidate], adc: Sequence[Candidate], *, by_hand: bool) -> Chosen:
     chosen = choose(candidates, _dwi_rules(adc), by_hand=by_hand)
-    _refuse_coarser(chosen)
+    _refuse_better(chosen)
     return chosen
 
 
@@ -177,11 +177,12 @@ def _dwi_rules(adc: Sequence[Candidate]) -> list[TieBreak]:
     def has_sibling(one: Candidate) -> bool:
         return any(on_grid_of(other, one) for other in adc)
 
-    def is_trace(one: Candidate) -> bool:
-        return one.stack is not None and all(len(slices[0]) == 1 for slices in one.stack.volumes.values())
-
-    keys = (lambda one: len(one.b_values) > 1, _highest_b, lambda one: one.defect is None, has_sibling, is_trace)
+    keys = (lambda one: len(one.b_values) > 1, _highest_b, lambda one: one.defect is None, has_sibling, _is_trace)
     return tie_breaks(CHOICE.dwi, keys)
+
+
+def _is_trace(one: Candidate) -> bool:
+    return one.stack is not None and all(len(slices[0]) == 1 for slices in one.stack.volumes.values())
 
 
 def _highest_b(one: Candidate) -> float:
@@ -189,20 +190,22 @@ def _highest_b(one: Candidate) -> float:
     return max((b for b in one.b_values if CHOICE.high_b[0] <= b <= CHOICE.high_b[1]), default=0.0)
 
 
-def _refuse_coarser(chosen: Chosen) -> None:
-    """Raise when diffusion with a high b-value lost to a coarser one: is that of the prostate, or of the pelvis?
+def _refuse_better(chosen: Chosen) -> None:
+    """Raise when diffusion with a high b-value lost to coarser one, of the pelvis, or trace images to directions.
 
     Raises:
-        StudyRefusedError: one that lost has smaller pixels or gaps than the winner.
+        StudyRefusedError: one that lost has smaller pixels or gaps than the winner, or only the winner holds
+            directions.
     """
     winner = chosen.candidate
-    finer = [one for one in chosen.others if _highest_b(one) and _is_finer(one, winner)]
-    if finer:
-        names = ", ".join(f"series {one.numbers}" for one in [winner, *finer])
+    rivals = [one for one in chosen.others if _highest_b(one)]
+    rivals = [one for one in rivals if _is_finer(one, winner) or (_is_trace(one) and not _is_trace(winner))]
+    if rivals:
+        names = ", ".join(f"series {one.numbers}" for one in [winner, *rivals])
         raise StudyRefusedError(
             Reason.SERIES_AMBIGUOUS,
-            f"{names} could each be the DWI, and the first, which {chosen.why} speaks for, is coarser; name the one"
-            " to be used by hand.",
+            f"{names} could each be the DWI, and the first, which {chosen.why} speaks for, is coarser or holds single"
+            " directions; name the one to be used by hand.",
         )
 
 

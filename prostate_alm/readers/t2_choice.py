@@ -89,16 +89,11 @@ def _refuse_undated(candidates: Sequence[Candidate], kinds: dict[Candidate, T2Ki
 
 
 def _refuse_misplaced(chosen: Chosen, kinds: dict[Candidate, T2Kind], around: Surroundings) -> None:
-    """Raise when the place alone spoke against a series that may be the better one.
-
-    Neither the frame of reference of a poorer sequence nor the length of a coarser one makes it the T2.
-    """
+    """Raise when the frame of reference alone spoke for a series of another weighting, however fine."""
     winner = kinds[chosen.candidate]
     for one in chosen.others:
         if not _shares_frame(one, around.dwi) and not of_one_weighting(winner, kinds[one]):
             raise ambiguous_t2([winner, kinds[one]], "only the first lies in the frame of reference of the DWI")
-        if not _covers(one, around.grid) and kinds[one].is_finer(winner):
-            raise ambiguous_t2([winner, kinds[one]], "the finer one does not cover the DWI")
 
 
 def _refuse_shorter(chosen: Chosen, kinds: dict[Candidate, T2Kind]) -> None:
@@ -106,7 +101,7 @@ def _refuse_shorter(chosen: Chosen, kinds: dict[Candidate, T2Kind]) -> None:
     winner, gap = kinds[chosen.candidate], chosen.stack.geometry.spacing[2]
     for one in chosen.others:
         other = kinds[one]
-        if one.stack is None or other.merits != winner.merits or other.is_finer(winner) or other.is_coarser(winner):
+        if one.stack is None or other.merits != winner.merits or other.is_coarser(winner):
             continue
         if _length(one.stack.geometry) > _length(chosen.stack.geometry) + gap / 2:
             raise StudyRefusedError(

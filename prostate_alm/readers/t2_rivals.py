@@ -1,9 +1,9 @@
 """Several axial T2 series in one study: which are of a better kind, and which are alike enough to be told apart.
 
 An original image comes before one computed from others, one without fat suppression before one with, one before
-contrast before one after. Such a merit decides between series of one weighting, or in favour of a clearly finer one;
-spacing and time decide only between what was acquired alike: a repeat, or the same weighting in another field of view.
-Everything else is left to a person.
+contrast before one after. No such merit decides against a finer series, and between series of two weightings it decides
+for a clearly finer one alone. Spacing and time decide only between what was acquired alike: a repeat, or the same
+weighting in another field of view. Everything else is left to a person.
 """
 
 import re
@@ -89,11 +89,14 @@ def refuse_better(winner: T2Kind, others: Sequence[T2Kind]) -> None:
 
     Raises:
         StudyRefusedError: one that lost is original, without fat suppression or before contrast where the winner
-            isn't; or it is of another weighting, and the winner is not clearly finer.
+            isn't; or it is finer; or it is of another weighting, and the winner is not clearly finer.
     """
     better = [one for one in others if any(b and not a for a, b in zip(winner.merits, one.merits, strict=True))]
     if better:
         raise ambiguous_t2([winner, *better], "are derived, fat-suppressed or after contrast in turn")
+    finer = [one for one in others if one.is_finer(winner)]
+    if finer:
+        raise ambiguous_t2([winner, *finer], "the first is coarser")
     rivals = [one for one in others if not of_one_weighting(winner, one)]
     rivals = [one for one in rivals if winner.spacing > CHOICE.t2_clearly_finer * one.spacing]
     if rivals:

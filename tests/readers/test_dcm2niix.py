@@ -170,7 +170,7 @@ def add(
 def test_no_lesser_t2_comes_before_a_plain_one(folder: Path, changes: dict[str, object]) -> None:
     next(folder.glob("*tra_20110707_4.nii.gz")).unlink()
     add(folder, 14, PLAIN)
-    add(folder, 15, {**PLAIN, **changes}, np.diag([-0.3, -0.3, 3.0, 1.0]))
+    add(folder, 15, {**PLAIN, **changes})
     assert chosen(examine(folder)[1])[0] == ("t2", 14, ())
 
 
@@ -296,6 +296,12 @@ def test_a_fat_or_real_image_is_no_t2(folder: Path, fat: dict[str, object]) -> N
 def test_coarser_diffusion_does_not_win_by_a_higher_b_value(folder: Path) -> None:
     save(folder / "pelvis_15.nii.gz", (8, 9, 12, 2), np.diag([-4.0, -4.0, 6.0, 1.0]))
     (folder / "pelvis_15.bval").write_text("0 1000")
+    assert reason(folder) is Reason.SERIES_AMBIGUOUS
+
+
+def test_directions_do_not_win_over_the_trace(folder: Path) -> None:
+    save(folder / "dti_15.nii.gz", (8, 9, 12, 3), DWI_GRID)
+    (folder / "dti_15.bval").write_text("0 1000 1000")
     assert reason(folder) is Reason.SERIES_AMBIGUOUS
 
 

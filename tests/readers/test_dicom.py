@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from prostate_alm.errors import Reason, StudyRefusedError
-from prostate_alm.readers import inspect_study, read_study
+from prostate_alm.readers import examine_study, inspect_study, read_study
 
 
 def refusal(folder):
@@ -263,3 +263,13 @@ def test_a_header_is_read_once_and_pixels_only_of_what_is_chosen(build, write):
     chosen = {name for name, times in opened.items() if times == 3}  # is it DICOM, its header, its pixels
     assert chosen == {f"{number:04d}.dcm" for number in range(48)}
     assert set(opened.values()) == {2, 3}
+
+
+def test_the_words_of_one_image_are_hidden_in_all(build, write):
+    """A series whose own patient tags were blanked still repeats the name."""
+    t2 = build.t2(description="t2 Zyzzyva", ManufacturerModelName="Zyzzyva 1", PatientName="", PatientID="")
+    folder = write([*t2, *build.dwi(PatientName="Zyzzyva^Max"), *build.adc(PatientName="Zyzzyva^Max")])
+    inspection, study = examine_study(folder)
+    assert study is not None
+    assert "Zyzzyva" not in f"{inspection!r} {study.series} {study.acquisition}"
+    assert study.acquisition.model == "*** 1"

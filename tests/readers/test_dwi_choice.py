@@ -177,3 +177,12 @@ def test_a_name_that_all_series_of_one_b_value_share_keeps_none_apart(build, ins
     series = [one for b, number in ((50, 8), (800, 9)) for one in one_b(build, b, number, description="diff_PA")]
     found = inspect([*build.t2(), *series, *build.adc()])
     assert [one.number for one in found.chosen if one.role == "dwi"] == [8, 9]
+
+
+def test_directions_do_not_win_over_the_trace_by_a_higher_b_value(build, inspect):
+    dti = [one for _ in range(3) for one in build.dwi((0, 1000), number=9, ImageType=ORIGINAL)]
+    for image in dti:
+        image.SeriesInstanceUID = dti[0].SeriesInstanceUID
+    found = inspect([*build.study(), *dti])
+    assert found.reason is Reason.SERIES_AMBIGUOUS
+    assert "single directions" in str(found.refusal)
