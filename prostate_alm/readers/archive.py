@@ -21,6 +21,7 @@ from prostate_alm.readers.boundary import raise_if_unavailable
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # a member, or the end record of an empty zip
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 and LZMA let a small member claim gigabytes of memory
 _END_RECORD = 22 + 65_535  # bytes: the end record and its longest comment (APPNOTE.TXT 4.3.16)
+_FREE_BYTES = 1 << 25  # a zip may grow so far by any factor
 _DIRECTORY_BYTES_PER_FILE = 1024  # of the zip's directory; an entry with a long name has about 300
 
 
@@ -31,10 +32,12 @@ class Limits:
     Attributes:
         files: the largest number of files.
         total_bytes: the largest sum of their expanded sizes.
+        expansion: by how much a zip may grow, beyond its first 32 MiB; a scanner's images grow 2 to 4 times.
     """
 
     files: int = 20_000
     total_bytes: int = 4 * 2**30
+    expansion: int = 50
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,14 @@ def _check_limits(files: int, total_bytes: int, limits: Limits) -> None:
         )
 
 
+def _check_expansion(expanded_bytes: int, packed_bytes: int, limits: Limits) -> None:
+    if expanded_bytes > max(_FREE_BYTES, limits.expansion * packed_bytes):
+        raise StudyRefusedError(
+            Reason.INPUT_TOO_LARGE,
+            f"the zip would grow by more than {limits.expansion} times, as no study does; pack it without compression.",
+        )
+
+
 def _extract(path: Path, folder: Path, limits: Limits) -> list[SourceFile]:
     with path.open("rb") as file:
         _check_directory(file, limits)
@@ -118,7 +129,9 @@ def _extract(path: Path, folder: Path, limits: Limits) -> list[SourceFile]:
             members = [member for member in archive.infolist() if not member.is_dir()]
             if not members:
                 raise StudyRefusedError(Reason.INPUT_EMPTY, "the zip holds no file; send the study again.")
-            _check_limits(len(members), sum(member.file_size for member in members), limits)
+            total = sum(member.file_size for member in members)
+            _check_limits(len(members), total, limits)
+            _check_expansion(total, path.stat().st_size, limits)
             for member in members:
                 _check_member(member)
             return [

@@ -15,13 +15,13 @@ import numpy as np
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.archive import SourceFile
+from prostate_alm.readers.expansion import refuse_expansion
 from prostate_alm.readers.geometry import refuse_implausible
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Geometry, Matrix, Role, Series, Study, Volume
 
 SUFFIXES = {"t2w": "t2", "hbv": "dwi", "adc": "adc"}
 _NAME = re.compile(r"(?P<study>.+)_(?P<suffix>[a-z0-9]+)\.mha", re.IGNORECASE)
-_LARGEST = 2**28  # voxels, 1 GiB as float32
 _LARGEST_B_VALUE = 10_000.0
 _HEADER_BYTES = 8192
 _DATA_FILE = re.compile(rb"^ElementDataFile[ \t]*=[^\r\n]*\r?\n", re.MULTILINE)
@@ -88,6 +88,7 @@ def _read(path: Path, role: str) -> Volume:
     """One volume on its grid; fewer voxels than the header says, which ITK takes in silence, are refused."""
     header, start = _header(path, role)
     shape = _shape(header, role)
+    refuse_expansion(math.prod(shape), path.stat().st_size, f"`{role}`")
     geometry = Geometry(shape, _affine(header, role))
     refuse_implausible(geometry, f"`{role}`")
     kind = _KINDS.get(header.get("ElementType", ""))
@@ -126,8 +127,6 @@ def _shape(header: Mapping[str, str], role: str) -> tuple[int, int, int]:
         raise StudyRefusedError(
             Reason.GEOMETRY_INVALID, f"`{role}` has size {size}; one grey-scale volume of slices is expected."
         )
-    if math.prod(size) > _LARGEST:
-        raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"`{role}` has size {size}; it is larger than any study.")
     return size[0], size[1], size[2]
 
 

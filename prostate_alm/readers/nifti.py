@@ -10,20 +10,24 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti2 import Nifti2Header, Nifti2Image
+from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.adc import fit_adc
 from prostate_alm.readers.boundary import raise_if_unavailable
+from prostate_alm.readers.expansion import refuse_expansion
 from prostate_alm.readers.geometry import refuse_implausible
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Geometry, Matrix, Role, Series, Study, Volume
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_LARGEST = 2**28  # voxels of one volume, 1 GiB as float32
 _LARGEST_B_VALUES = 64
+_LARGEST_OFFSET = 1 << 24  # bytes of extensions before the voxels
 _SAME_AFFINE_MM = 0.5  # near 180° the rounding of the qform's quaternion moves a corner by up to 0.1 mm
 
 
@@ -170,7 +174,7 @@ def _grid(image: Nifti1Image, role: str) -> tuple[Geometry, int]:
     if len(shape) not in (3, 4) or min(shape[:2]) < 2 or shape[2] < 2 or (len(shape) == 4 and shape[3] < 1):
         raise StudyRefusedError(Reason.GEOMETRY_INVALID, f"`{role}` has shape {shape}; a volume of slices is expected.")
     volumes = shape[3] if len(shape) == 4 else 1
-    if math.prod(shape[:3]) > _LARGEST or volumes > _LARGEST_B_VALUES:
+    if volumes > _LARGEST_B_VALUES:
         raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"`{role}` has shape {shape}; it is larger than any study.")
     geometry = Geometry((shape[0], shape[1], shape[2]), _affine(image, role))
     refuse_implausible(geometry, f"`{role}`")
@@ -182,13 +186,41 @@ def _open(path: Path, role: str) -> Nifti1Image:
         missing = {"t2": Reason.T2_MISSING, "dwi": Reason.DWI_MISSING}.get(role, Reason.ADC_MISSING)
         raise StudyRefusedError(missing, f"the file of `{role}` is not there; check the path.")
     try:
-        image = nib.load(path)
+        image = _image(path)
+    except _NoNiftiError:
+        raise StudyRefusedError(
+            Reason.INPUT_UNREADABLE, f"`{role}` is no NIfTI file; convert it, e.g. with dcm2niix."
+        ) from None
     except Exception as error:  # whatever a corrupt header makes nibabel raise
         raise_if_unavailable(error)
         raise _unreadable(role, error) from None
-    if not isinstance(image, Nifti1Image):  # NIfTI-2 is a subclass
-        raise StudyRefusedError(Reason.INPUT_UNREADABLE, f"`{role}` is no NIfTI file; convert it, e.g. with dcm2niix.")
+    refuse_expansion(math.prod(image.shape), path.stat().st_size, f"`{role}`")
     return image
+
+
+class _NoNiftiError(Exception):
+    """The file begins as no single-file NIfTI does."""
+
+
+def _image(path: Path) -> Nifti1Image:
+    """As `nib.load`, but without the header's extensions: they state a length of their own, which could be gigabytes.
+
+    Raises:
+        _NoNiftiError: neither NIfTI-1 nor NIfTI-2.
+        Exception: whatever a corrupt header makes nibabel raise.
+    """
+    with ImageOpener(str(path)) as stream:
+        start = stream.read(Nifti2Header.template_dtype.itemsize)
+    for kind in (Nifti1Image, Nifti2Image):
+        block = start[: kind.header_class.template_dtype.itemsize]
+        if int.from_bytes(block[:4], "little") == len(block) or int.from_bytes(block[:4], "big") == len(block):
+            break
+    else:
+        raise _NoNiftiError
+    header = kind.header_class(block)
+    if not 0 <= header.get_data_offset() <= _LARGEST_OFFSET:
+        raise ValueError
+    return kind(ArrayProxy(str(path), header.copy()), header.get_best_affine(), header)
 
 
 def _voxels(image: Nifti1Image, role: str) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, RLELossless, SecondaryCaptureImageStorage
 
+from prostate_alm.readers.codestream import coded_size
 from prostate_alm.readers.header import BIG_ENDIAN
 from prostate_alm.readers.instance import Instance
 
@@ -66,6 +67,8 @@ def _decode(instance: Instance) -> NDArray[np.generic]:
         return _frame_file(frame, instance).pixel_array
     if not pixels.syntax.startswith(_JPEG_FAMILY):
         raise ValueError("an encoding that is not read")
+    if coded_size(frame) != (instance.rows, instance.columns):
+        raise ValueError("another size than the header's")
     return _decode_jpeg(frame, instance)
 
 

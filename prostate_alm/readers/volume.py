@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.boundary import raise_if_unavailable
 from prostate_alm.readers.dicom import quiet_pydicom
+from prostate_alm.readers.expansion import refuse_expansion
 from prostate_alm.readers.geometry import Stack
 from prostate_alm.readers.instance import Instance
 from prostate_alm.readers.pixels import read_pixels
@@ -25,6 +26,7 @@ def read_volume(stack: Stack, b_value: float = 0.0, *, name: str = "the series")
     """
     slices = stack.volumes[b_value]
     columns, rows, _ = stack.geometry.shape
+    _refuse_expansion([instance for copies in slices for instance in copies], name)
     data = np.empty((len(slices), rows, columns), dtype=np.float32)
     with quiet_pydicom():
         for index, copies in enumerate(slices):
@@ -42,6 +44,13 @@ def content_key(volumes: Iterable[Volume]) -> str:
         # slice by slice, as DICOM and NIfTI files lie in memory: no copy
         digest.update(np.ascontiguousarray(volume.data.T, dtype="<f4").data)
     return digest.hexdigest()[:12]
+
+
+def _refuse_expansion(instances: Sequence[Instance], name: str) -> None:
+    """Raise for compressed images that are larger than their files could hold."""
+    voxels = sum(instance.rows * instance.columns for instance in instances)
+    packed = sum(path.stat().st_size for path in {instance.path for instance in instances})
+    refuse_expansion(voxels, packed, name)
 
 
 def _trace(images: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
