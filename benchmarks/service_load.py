@@ -1,0 +1,222 @@
+"""The service under load: a study every three seconds for ten minutes, then fifty at once, and health all the while.
+
+    python benchmarks/service_load.py --data DIR [--minutes 10] [--every 3]
+
+`--data` (or PROSTATE_ALM_DATA) names the folder with prostatex/ProstateX-0000. `prostate-alm serve` runs with its
+default settings but for the requests a minute, on SQLite, with ten members of the bundle's network and profile; each
+study is a new upload of the real one. It holds when
+
+- every study of the stream is scored (200, with a logit);
+- the memory of the API and of the worker at the end is at most a tenth above that after the first two minutes;
+- each of the fifty is taken or refused with 429, and every one that was taken is scored;
+- 99 of 100 looks at /healthz/live and /healthz/ready take less than 100 ms, and ready says 200.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from running_service import MEMBERS, RunningService, full_size_ensemble, numbered, serving, study_zip
+
+from prostate_alm.benchmark.execution import commit, machine
+
+BURST = 50
+HEALTH_SECONDS, MEMORY_SECONDS = 0.25, 5.0
+HEALTH_LIMIT = 0.1
+SETTLED_SECONDS = 120.0
+GROWTH_LIMIT = 1.1
+QUANTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+HEALTH_QUANTILES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+
+
+@dataclass
+class Watched:
+    """What was seen beside the studies."""
+
+    health_seconds: list[float] = field(default_factory=list)
+    health_statuses: Counter[int] = field(default_factory=Counter)
+    memory: list[dict[str, float]] = field(default_factory=list)
+
+
+def every(seconds: float, stop: threading.Event, look: Callable[[], None]) -> None:
+    """Look again and again until `stop`."""
+    while not stop.wait(seconds):
+        look()
+
+
+@contextmanager
+def watching(service: RunningService) -> Iterator[Watched]:
+    """Look at health and memory all the while."""
+    seen, stop, began = Watched(), threading.Event(), time.monotonic()
+
+    def look() -> None:
+        for path in ("/healthz/live", "/healthz/ready"):
+            before = time.perf_counter()
+            seen.health_statuses[client.get(path).status_code] += 1
+            seen.health_seconds.append(time.perf_counter() - before)
+
+    def memory() -> None:
+        seen.memory.append({"seconds": round(time.monotonic() - began, 1), **service.rss_mib()})
+
+    looks = ((HEALTH_SECONDS, look), (MEMORY_SECONDS, memory))
+    threads = [threading.Thread(target=every, args=(seconds, stop, do)) for seconds, do in looks]
+    with service.client() as client:
+        for thread in threads:
+            thread.start()
+        try:
+            yield seen
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+def send(service: RunningService, content: bytes, wait: float) -> tuple[int, dict[str, Any], float]:
+    """Status, body and seconds of one upload."""
+    with service.client() as client:
+        before = time.perf_counter()
+        response = client.post("/v1/studies", params={"wait": wait}, files={"file": ("study.zip", content)})
+        return response.status_code, response.json(), time.perf_counter() - before
+
+
+def stream(service: RunningService, zipped: bytes, *, minutes: float, interval: float) -> dict[str, Any]:
+    """A study at a fixed interval, whether or not the last one was answered."""
+    count, began = round(minutes * 60 / interval), time.monotonic()
+    with ThreadPoolExecutor(64) as pool:
+        sent = []
+        for number in range(count):
+            time.sleep(max(0.0, began + number * interval - time.monotonic()))
+            sent.append(pool.submit(send, service, numbered(zipped, number), 170))
+        answers = [future.result() for future in sent]
+    scored = [seconds for status, body, seconds in answers if status == 200 and body["logit"] is not None]
+    return {
+        "studies": count,
+        "scored": len(scored),
+        "others": dict(Counter(_said(status, body) for status, body, _ in answers if not _is_scored(status, body))),
+        "answers": len({body["id"] for _, body, _ in answers if "id" in body}),
+        "seconds": {name: round(float(np.quantile(scored or [np.nan], q)), 3) for name, q in QUANTILES.items()},
+    }
+
+
+def burst(service: RunningService, zipped: bytes) -> dict[str, Any]:
+    """Fifty at once; then every one that was taken is waited for."""
+    with ThreadPoolExecutor(BURST) as pool:
+        first = list(pool.map(partial(send, service, wait=0), [numbered(zipped, 10**6 + n) for n in range(BURST)]))
+    statuses = Counter(status for status, _, _ in first)
+    scored = 0
+    with service.client() as client:
+        for status, body, _ in first:
+            if status in {200, 202}:
+                answer = client.get(f"/v1/studies/{body['id']}", params={"wait": 150})
+                scored += _is_scored(answer.status_code, answer.json())
+    taken = statuses[200] + statuses[202]
+    return {
+        "sent": BURST,
+        "statuses": {str(k): n for k, n in sorted(statuses.items())},
+        "taken": taken,
+        "scored": scored,
+    }
+
+
+def _is_scored(status: int, body: dict[str, Any]) -> bool:
+    return status == 200 and body["logit"] is not None
+
+
+def _said(status: int, body: dict[str, Any]) -> str:
+    return f"{status} {body.get('code') or ' '.join(body.get('reasons') or [])}".strip()
+
+
+def growth(memory: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Memory after the first two minutes and at the end, each the median over half a minute."""
+    few = round(30 / MEMORY_SECONDS)
+    settled = [row for row in memory if row["seconds"] >= SETTLED_SECONDS] or memory
+    found: dict[str, dict[str, float]] = {}
+    for process in ("api", "worker"):
+        first, last = (statistics.median(row[process] for row in part) for part in (settled[:few], settled[-few:]))
+        found[process] = {"settled_mib": first, "end_mib": last, "ratio": round(last / first, 3)}
+    return found
+
+
+def health(seen: Watched) -> dict[str, Any]:
+    """How often and how fast the service said that it is well."""
+    seconds = {name: round(float(np.quantile(seen.health_seconds, q)), 4) for name, q in HEALTH_QUANTILES.items()}
+    statuses = {str(status): count for status, count in sorted(seen.health_statuses.items())}
+    return {"looks": len(seen.health_seconds), "statuses": statuses, "seconds": seconds}
+
+
+def holds(found: dict[str, Any]) -> dict[str, bool]:
+    """Which of the conditions hold."""
+    streamed, at_once = found["stream"], found["burst"]
+    return {
+        "every study of the stream scored": streamed["scored"] == streamed["studies"],
+        "each study an answer of its own": streamed["answers"] == streamed["studies"],
+        "memory flat": all(one["ratio"] <= GROWTH_LIMIT for one in found["memory"].values()),
+        "burst taken or refused": set(at_once["statuses"]) <= {"200", "202", "429"},
+        "what was taken of the burst scored": at_once["taken"] == at_once["scored"],
+        "health within 100 ms": all(one["seconds"]["p99"] < HEALTH_LIMIT for one in found["health"].values()),
+        "ready all the while": all(set(one["statuses"]) == {"200"} for one in found["health"].values()),
+    }
+
+
+def main() -> None:
+    """Load, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("PROSTATE_ALM_DATA"))
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--every", type=float, default=3.0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "service_load.json")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("name the folder with prostatex/ProstateX-0000 by --data or PROSTATE_ALM_DATA")
+    zipped = study_zip(Path(options.data) / "prostatex" / "ProstateX-0000")
+    load = {"before": round(os.getloadavg()[0], 2)}
+    with tempfile.TemporaryDirectory(prefix="service-load-") as place:
+        ensemble = full_size_ensemble(Path(place) / "ensemble")
+        with serving(ensemble, Path(place) / "storage", requests_per_minute=100_000) as service:
+            with watching(service) as seen:
+                streamed = stream(service, zipped, minutes=options.minutes, interval=options.every)
+            with watching(service) as seen_in_burst:
+                at_once = burst(service, zipped)
+    found = {
+        "stream": streamed,
+        "burst": at_once,
+        "health": {"stream": health(seen), "burst": health(seen_in_burst)},
+        "memory": growth(seen.memory),
+    }
+    result = {
+        "command": f"python benchmarks/service_load.py --minutes {options.minutes:g} --every {options.every:g}",
+        "commit": commit(),
+        "machine": machine(),
+        "load_average": load | {"after": round(os.getloadavg()[0], 2)},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "openvino", "fastapi", "uvicorn")},
+        "members": MEMBERS,
+        **found,
+        "holds": holds(found),
+        "memory_mib": seen.memory,
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({key: value for key, value in result.items() if key != "memory_mib"}, indent=1))
+    if not all(result["holds"].values()):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
