@@ -1,5 +1,6 @@
 """The database that carries everything between the API and its worker: SQLite by default, PostgreSQL by URL."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,9 +92,7 @@ def _parsed(url: str) -> URL:
         parsed = make_url(url)
     except (URLError, ValueError):
         raise ArgumentError("`database_url` is no URL; write postgresql://USER:PASSWORD@HOST/NAME.") from None
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() == "sqlite":
+    if parsed.get_backend_name() in {"postgresql", "sqlite"}:
         return parsed
     raise ArgumentError("`database_url` must begin with postgresql:// or sqlite:///; leave it out for SQLite.")
 
@@ -118,7 +117,30 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": int(BUSY_SECONDS)})
+    """Through pg8000; `sslmode` and `sslrootcert` in the URL mean what they mean in PostgreSQL's own library."""
+    query = dict(url.query)
+    arguments: dict[str, Any] = {"timeout": BUSY_SECONDS, "ssl_context": _tls(query)}
+    if query:
+        raise ArgumentError(
+            f"`database_url` has the parameters {sorted(query)}, which are not known here. "
+            "Available: sslmode, sslrootcert."
+        )
+    plain = url.set(drivername="postgresql+pg8000", query={})
+    return create_engine(plain, pool_pre_ping=True, connect_args=arguments)
+
+
+def _tls(query: dict[str, Any]) -> ssl.SSLContext | bool | None:
+    """What pg8000 calls libpq's `sslmode`; both parameters are taken out of the query."""
+    mode, authority = query.pop("sslmode", "prefer"), query.pop("sslrootcert", None)
+    if mode == "verify-full":
+        return ssl.create_default_context(cafile=authority)
+    modes: dict[str, bool | None] = {"disable": False, "prefer": None, "require": True}
+    if mode not in modes or authority is not None:
+        raise ArgumentError(
+            "`database_url`: `sslmode` must be disable, prefer, require or verify-full, and `sslrootcert`, a file of "
+            "certificates, needs verify-full."
+        )
+    return modes[mode]
 
 
 def _configuration() -> Config:

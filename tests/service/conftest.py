@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -14,10 +15,9 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-import psycopg
+import pg8000.native
 import pydicom
 import pytest
-from psycopg import sql
 from starlette.testclient import TestClient
 
 from prostate_alm.datasets.synthetic.cohort import CohortPlan
@@ -154,7 +154,7 @@ def run_postgresql(program, *arguments):
 
 @contextmanager
 def postgresql_server():
-    """A real server from the machine's packages, on a Unix socket in a folder of its own; gives the folder."""
+    """A real server from the machine's packages, on a free port of loopback; gives the port."""
     folder = Path(tempfile.mkdtemp(prefix="prostate-alm-postgresql-"))
     try:
         if OWNER:
@@ -163,10 +163,13 @@ def postgresql_server():
         run_postgresql(
             "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "--no-instructions", "-E", "UTF8"
         )
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c shared_buffers=16MB -c timezone=Asia/Tokyo"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        options = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c shared_buffers=16MB -c timezone=Asia/Tokyo"
         run_postgresql("pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
         try:
-            yield folder
+            yield port
         finally:
             run_postgresql("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:
@@ -179,14 +182,16 @@ def postgresql():
     if not BINARIES:
         pytest.skip("no PostgreSQL server is installed; on Debian: apt-get install postgresql")
     numbers = count()
-    with postgresql_server() as socket, psycopg.connect(f"host={socket} user=postgres", autocommit=True) as admin:
+    with postgresql_server() as port:
+        admin = pg8000.native.Connection("postgres", host="127.0.0.1", port=port)
 
         def fresh():
             name = f"test{next(numbers)}"
-            admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-            return f"postgresql://postgres@/{name}?host={socket}"
+            admin.run(f"create database {name}")
+            return f"postgresql://postgres@127.0.0.1:{port}/{name}"
 
         yield fresh
+        admin.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,5 +1,6 @@
 """The tables are those of the program, whole or not at all, and what was answered can't be changed."""
 
+import ssl
 import threading
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DatabaseError, StatementError
 
 from prostate_alm.errors import ArgumentError
-from prostate_alm.service.database import Database
+from prostate_alm.service.database import Database, _tls
 from prostate_alm.service.tables import Audit, Table, WorkerRow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -104,8 +105,30 @@ def test_readers_do_not_wait_for_a_writer(database):
             assert reading.scalars(select(Audit)).all() == []
 
 
-@pytest.mark.parametrize("url", ["no url", "mysql://host/name", "", "postgresql://me:secret@host:port/name"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "no url",
+        "mysql://host/name",
+        "",
+        "postgresql://me:secret@host:port/name",
+        "postgresql://me:secret@host/name?sslmode=perhaps",
+        "postgresql://me:secret@host/name?sslmode=require&sslrootcert=/etc/ca.pem",
+        "postgresql://me:secret@host/name?channel_binding=require",
+    ],
+)
 def test_another_kind_of_url_is_refused_and_not_quoted(url):
     with pytest.raises(ArgumentError, match="database_url") as refusal:
         Database(url)
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("mode", "verified"), [("disable", False), ("require", True)])
+def test_tls_is_as_the_url_says(mode, verified):
+    assert _tls({"sslmode": mode}) is verified
+
+
+def test_verified_tls_knows_whom_it_talks_to():
+    context = _tls({"sslmode": "verify-full"})
+    assert isinstance(context, ssl.SSLContext)
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)

@@ -104,6 +104,7 @@ def test_it_outlives_its_worker_and_its_answers_outlive_it(parcels, dicom_zip, t
         eventually(lambda: is_ready(client))
         first = worker_of(process)
         assert "torch" not in "".join(mapped.path for mapped in psutil.Process(process.pid).memory_maps())
+        assert first is not None
         first.kill()
         answer = post(client, dicom_zip)  # waits for the next worker
         assert (answer.status_code, answer.json()["basis"]) == (200, "MODEL")
