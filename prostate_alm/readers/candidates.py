@@ -59,8 +59,9 @@ def candidate_of(series: DicomSeries) -> Candidate:
     """A T2 or ADC series as one stack."""
     try:
         _check_count(series.instances, series.name, strict=True)
-        _check_numbers(series)
-        return Candidate((series,), stack=stack_slices({0.0: series.instances}, series.name))
+        stack = stack_slices({0.0: series.instances}, series.name)
+        _check_numbers(stack, series.name)
+        return Candidate((series,), stack=stack)
     except StudyRefusedError as error:
         return Candidate((series,), defect=error)
 
@@ -86,19 +87,22 @@ def _check_count(instances: Sequence[Instance], name: str, *, strict: bool) -> N
             )
 
 
-def _check_numbers(series: DicomSeries) -> None:
+def _check_numbers(stack: Stack, name: str) -> None:
     """Hold the numbers of original images against their count: a slice lost at the first edge leaves no other gap.
 
-    Only where each image has a number of its own; one lost at the last edge leaves none.
+    Only where they ascend or descend with the slices, as scanners count; what lost its last edge ends earlier, unseen.
     """
-    numbers = sorted(one.instance_number for one in series.instances if one.instance_number is not None)
-    count = len(series.instances)
-    if len(set(numbers)) != count or not all("ORIGINAL" in one.image_type for one in series.instances):
+    images = stack.instances
+    numbers = [one.instance_number for one in images if one.instance_number is not None]
+    steps = np.diff(numbers)
+    in_order = bool((steps > 0).all() or (steps < 0).all())
+    if len(numbers) < len(images) or not in_order or not all("ORIGINAL" in one.image_type for one in images):
         return
-    if numbers[0] > 1 or numbers[-1] - numbers[0] >= count:
+    count, low, high = len(images), min(numbers), max(numbers)
+    if high - low >= count or 1 < low <= count:  # a larger one is counted through the study
         raise StudyRefusedError(
             Reason.SLICE_MISSING,
-            f"{series.name}: its {count} images are numbered {numbers[0]} to {numbers[-1]}; send the whole series.",
+            f"{name}: its {count} images are numbered {low} to {high}; send the whole series.",
         )
 
 
