@@ -185,6 +185,17 @@ def serve(
 
 
 @app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Of the token: appears in logs and in the audit.")],
+    scope: Annotated[list[str], typer.Option(help="submit, read or metrics; give it once for each.")],
+) -> None:
+    """Make a token for the service: itself on stderr, once; its line for `tokens_file` on stdout."""
+    from prostate_alm.commands.token import token as make_token
+
+    make_token(name, scopes=scope)
+
+
+@app.command()
 def benchmark(
     table: Annotated[str, typer.Argument(help="table1, 2, 4 to 13 or 16 of the paper, or control.")],
     data: Annotated[Path, typer.Option(help="Folder of the official CIFAR archives.")],

@@ -1,13 +1,17 @@
 """Nothing reaches the log but constant events under keys of the list."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from prostate_alm.service.descriptions import describe_error
-from prostate_alm.service.logs import ALLOWED, only_allowed
+from prostate_alm.service.logs import ALLOWED, EVENT, only_allowed
+
+SERVICE = Path(__file__).parents[2] / "prostate_alm" / "service"
 
 SCRIPT = """
 import logging, warnings, sys
@@ -75,3 +79,26 @@ def test_an_error_is_described_without_its_text():
     assert describe_error(caught.value).startswith("ValueError at ")
     assert "CANARY" not in describe_error(caught.value)
     assert describe_error(KeyError("CANARY")) == "KeyError"
+
+
+def log_calls():
+    for path in sorted(SERVICE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("logger."):
+                yield path.name, node
+
+
+def constants(node):
+    """What an event may be: constants, and choices between them."""
+    return (
+        constants(node.body) + constants(node.orelse) if isinstance(node, ast.IfExp) else [getattr(node, "value", None)]
+    )
+
+
+def test_everything_that_the_service_logs_would_pass_the_list():
+    calls = list(log_calls())
+    assert len(calls) > 5
+    for name, call in calls:
+        assert len(call.args) == 1, name
+        assert all(isinstance(event, str) and EVENT.fullmatch(event) for event in constants(call.args[0])), name
+        assert {keyword.arg for keyword in call.keywords} <= ALLOWED, name
