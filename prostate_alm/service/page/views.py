@@ -26,6 +26,7 @@ class Tone(StrEnum):
     FAILSAFE = "failsafe"
     NOT_NEEDED = "not-needed"
     PENDING = "pending"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,6 @@ class WorklistRow:
         tone: how the answer is set.
         answer: in words.
         why: the basis in a few words.
-        replaced: whether a later answer takes its place.
     """
 
     record: JobRecord
@@ -63,7 +63,6 @@ class WorklistRow:
     tone: Tone
     answer: str
     why: str
-    replaced: bool
 
 
 @dataclass(frozen=True)
@@ -148,8 +147,8 @@ class StudyView:
 
     @property
     def answer(self) -> TriageAnswer | None:
-        """What is shown; None while there is none."""
-        return self.row.record.shown
+        """What is shown; None while there is none, and when it is no longer valid."""
+        return None if self.successor else self.row.record.shown
 
     @property
     def state(self) -> str:
@@ -165,19 +164,17 @@ def worklist_rows(records: Sequence[JobRecord]) -> tuple[WorklistRow, ...]:
 
 def worklist_row(record: JobRecord, *, replaced: bool = False) -> WorklistRow:
     """A study as the worklist shows it."""
-    answer, tone = record.shown, tone_of(record.shown)
+    answer, patient = record.shown, patient_of(record)
+    if replaced:
+        return WorklistRow(record, patient, Tone.REPLACED, "No longer valid", "more of this study arrived later")
     if answer is None:
-        words = "No answer yet"
-        why = "waiting" if record.state is JobState.QUEUED else "being read"
-    else:
-        words, why = wording.recommendation(answer), _why(answer)
-    return WorklistRow(record, patient_of(record), tone, words, why, replaced)
+        state = "waiting" if record.state is JobState.QUEUED else "being read"
+        return WorklistRow(record, patient, Tone.PENDING, "No answer yet", f"{state}; until then DCE is recommended")
+    return WorklistRow(record, patient, tone_of(answer), wording.recommendation(answer), _why(answer))
 
 
-def tone_of(answer: TriageAnswer | None) -> Tone:
+def tone_of(answer: TriageAnswer) -> Tone:
     """How an answer is set."""
-    if answer is None:
-        return Tone.PENDING
     if answer.basis is Basis.FAILSAFE:
         return Tone.FAILSAFE
     return Tone.NOT_NEEDED if answer.recommendation is Recommendation.DCE_NOT_NEEDED else Tone.RECOMMENDED
@@ -215,12 +212,12 @@ def study_view(
         successor: the job that completes its study.
         slice_index: the slice to show, from 0; None shows the middle one.
     """
-    answer = record.shown
+    answer = None if successor else record.shown
     scale = None if answer is None else score_scale(answer)
     point = None if answer is None else answer.operating_point
     return StudyView(
         row=worklist_row(record, replaced=successor is not None),
-        basis=_pending(record) if answer is None else wording.basis(answer),
+        basis=_unanswered(record, successor) if answer is None else wording.basis(answer),
         reasons=_explained(() if answer is None else answer.reasons),
         notes=_explained(() if answer is None else answer.flags),
         scale=scale,
@@ -229,7 +226,7 @@ def study_view(
         series=_series(answer),
         viewer=None if image is None else _viewer(image, slice_index),
         no_viewer=_no_viewer(record),
-        overlay=_overlay(record, image, occlusion),
+        overlay=Overlay.ABSENT if answer is None else _overlay(record, image, occlusion),
         successor=successor,
     )
 
@@ -239,7 +236,9 @@ def explainable(record: JobRecord) -> bool:
     return record.pixels and record.shown is not None and record.shown.logit is not None
 
 
-def _pending(record: JobRecord) -> str:
+def _unanswered(record: JobRecord, successor: str | None) -> str:
+    if successor:
+        return "More of this study arrived later, and this answer was given without it. The later answer counts."
     state = "waits for its turn" if record.state is JobState.QUEUED else "is being read"
     return f"The study {state}. Until there is an answer, DCE is recommended."
 

@@ -46,9 +46,13 @@ def test_more_reasons_are_counted(job, answer_factory):
     assert row.why == "fail-safe: no DWI, and 1 more"
 
 
-def test_an_answer_that_a_later_one_replaces_is_marked(job, answer_factory):
+def test_an_answer_that_a_later_one_replaces_is_not_shown(job, answer_factory, image):
     old, new = job(answer_factory()), job(answer_factory(), id=LATER, supersedes=job().id)
-    assert [row.replaced for row in worklist_rows([new, old])] == [False, True]
+    later, earlier = worklist_rows([new, old])
+    assert (later.answer, earlier.answer) == ("DCE not needed", "No longer valid")
+    view = study_view(old, image=image, successor=LATER)
+    assert (view.row.tone, view.answer, view.scale, view.evidence) == (Tone.REPLACED, None, None, "")
+    assert (view.reasons, view.gates, view.overlay) == ((), (), Overlay.ABSENT)
 
 
 @pytest.mark.parametrize(
