@@ -17,6 +17,8 @@ from prostate_alm.service.problems import ProblemCode, ProblemError
 BATCH_BYTES = 2**20
 HEADERS_A_PART = 16
 HEADER_BYTES = 4096
+LONGEST_BOUNDARY = 200
+"""RFC 2046 §5.1.1 allows 70; Orthanc's DICOMweb plugin sends 73."""
 
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its lines quote bytes of the body
 
@@ -48,8 +50,8 @@ def boundary_of(content_type: str, subtype: Literal["form-data", "related"]) -> 
             detail=f"send the body as multipart/{subtype}; see /openapi.json",
         )
     boundary = options.get(b"boundary", b"")
-    if not 1 <= len(boundary) <= 70:  # RFC 2046 §5.1.1
-        raise _broken("the Content-Type states no boundary of 1 to 70 characters")
+    if not 1 <= len(boundary) <= LONGEST_BOUNDARY:
+        raise _broken(f"the Content-Type states no boundary of 1 to {LONGEST_BOUNDARY} characters")
     return boundary
 
 

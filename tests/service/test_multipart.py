@@ -79,9 +79,15 @@ def test_another_media_type_is_refused():
     refused(415, "MEDIA_TYPE_UNSUPPORTED", b"", content_type="multipart/mixed; boundary=a")
 
 
-@pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'x' * 71}"])
+@pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'x' * 201}"])
 def test_a_boundary_that_is_none_is_refused(boundary):
     refused(400, "BODY_INVALID", b"", content_type=f"multipart/form-data{boundary}")
+
+
+def test_a_boundary_as_long_as_orthancs_is_taken():
+    boundary = "eecdeb31-8091-4114-ba53-a3d64e45dd37-eecdeb31-8091-4114-ba53-a3d64e45dd37"
+    received = receive(body_of([b"one"], boundary), content_type=f"multipart/related; boundary={boundary}")
+    assert [bytes(content) for _, content in received.parts] == [b"one"]
 
 
 def test_too_many_parts_are_refused():
