@@ -6,10 +6,13 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import func, select
 
+from prostate_alm.service.audit import AuditEvent
 from prostate_alm.service.authentication import TokenScope, new_token
 from prostate_alm.service.clock import utc_now
 from prostate_alm.service.slices import read_image
+from prostate_alm.service.tables import Audit
 
 HTML = {"Accept": "text/html"}
 UNKNOWN = "0" * 32
@@ -90,6 +93,21 @@ def test_slices_are_what_the_model_saw(client, answered):
         drawn = pixels[-rows:]
         assert pixels.shape == (rows * slices, columns)
         np.testing.assert_allclose(np.corrcoef(drawn.ravel(), seen.ravel())[0, 1], 1.0, atol=1e-4)
+
+
+def test_who_looked_at_a_study_is_in_the_audit(client, answered):
+    def looks():
+        with client.app.state.database.reading() as session:
+            return session.scalar(
+                select(func.count()).where(
+                    Audit.event == AuditEvent.READ, Audit.job_id == answered, Audit.actor == "local"
+                )
+            )
+
+    before = looks()
+    client.get(f"/studies/{answered}")
+    client.get(f"/studies/{answered}/state")  # an open page asks for it again and again
+    assert looks() == before + 1
 
 
 def test_the_study_begins_with_the_slice_that_is_asked_for(client, answered):

@@ -9,6 +9,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 
 from prostate_alm.errors import ArgumentError
+from prostate_alm.service import audit
+from prostate_alm.service.audit import AuditEvent
 from prostate_alm.service.authentication import TokenScope
 from prostate_alm.service.clock import utc_now
 from prostate_alm.service.core import Core
@@ -60,6 +62,7 @@ async def study(request: Request, study_id: StudyId, *, slice_number: Slice = No
     """Show one study."""
     record = await find_study(request, study_id)
     view = await run_in_threadpool(_view, _core(request), record, slice_number)
+    await run_in_threadpool(_record_read, request, record.id)
     return _page(rendering.study_page(view, reader=_reader(request)))
 
 
@@ -152,6 +155,12 @@ def _view(core: Core, record: JobRecord, slice_number: int | None) -> views.Stud
         successor=core.queue.successor_of(record.id),
         slice_index=None if slice_number is None else slice_number - 1,
     )
+
+
+def _record_read(request: Request, job_id: str) -> None:
+    with _core(request).database.writing() as session:
+        actor = request.state.caller.name
+        audit.record(session, event=AuditEvent.READ, actor=actor, job_id=job_id, outcome="OK", now=utc_now())
 
 
 async def _picture(draw: Callable[[], bytes]) -> Response:
