@@ -220,6 +220,14 @@ def test_no_merit_makes_a_coarser_sequence_of_another_weighting_the_t2(build, in
     assert {"series 4", "series 15"} <= set(re.findall(r"series \d+", str(found.refusal)))
 
 
+@pytest.mark.parametrize("spacing", [(0.6, 0.5), (0.55, 0.5)])
+@pytest.mark.parametrize("changes", [MPR, FAT, {**AGENT, "AcquisitionTime": "110000"}])
+def test_no_merit_decides_between_weightings_of_like_pixels(build, inspect, changes, spacing):
+    found = inspect([*build.t2(**changes), *build.t2(15, **{**HASTE, "spacing": spacing}), *build.dwi(), *build.adc()])
+    assert found.reason is Reason.SERIES_AMBIGUOUS
+    assert "echo or repetition time" in str(found.refusal)
+
+
 def test_a_merit_may_decide_for_a_clearly_finer_t2_of_another_weighting(build, inspect):
     fat_suppressed = build.t2(15, ScanOptions="FS", EchoTime=80, spacing=(0.9, 0.9))
     assert inspect([*build.study(), *fat_suppressed]).numbers["t2"] == 4
