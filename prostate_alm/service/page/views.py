@@ -153,7 +153,8 @@ class StudyView:
     @property
     def state(self) -> str:
         """Changes when the page has something new to show."""
-        return f"{self.row.record.state} {self.overlay} {self.successor or ''}".strip()
+        reasons = " ".join(code for code, _ in self.reasons)
+        return f"{self.row.record.state} {self.row.tone} {reasons} {self.overlay} {self.successor or ''}".strip()
 
 
 def worklist_rows(records: Sequence[JobRecord]) -> tuple[WorklistRow, ...]:

@@ -103,6 +103,9 @@ def test_the_page_learns_of_every_change(job, answer_factory, image):
         study_view(answered, image=image).state,
         study_view(answered, image=image, occlusion=asked).state,
         study_view(answered, image=image, successor=LATER).state,
+        study_view(job(answer_factory(member_logits=(2.0, 1.0, 3.0))), image=image).state,
+        study_view(job(answer_factory(failures=(Reason.TIMEOUT,))), image=image).state,
+        study_view(job(answer_factory(failures=(Reason.SILENT_MODE,))), image=image).state,
     ]
     assert len(set(states)) == len(states)
 

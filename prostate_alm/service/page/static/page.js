@@ -37,7 +37,7 @@ async function fetched(address) {
 function faultOf(error, since) {
   if (error.message === "logged out") return "DCE recommended. You are logged out: load the page again to log in.";
   const at = `${twoDigits(since.getHours())}:${twoDigits(since.getMinutes())}`;
-  return `DCE recommended for every study without an answer. No connection to the service since ${at}.`;
+  return `DCE recommended for every study without an answer. No connection to the service since ${at}: this page may be out of date.`;
 }
 
 // repeats `step` until it returns true; a fault is shown, and cleared when the next step works
