@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ENSEMBLE ?= demo/training/ensemble
+STORAGE ?= demo/service
 CASES ?= 360
 SEEDS ?= 1
 WORKERS ?= 2
@@ -43,7 +44,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 serve: $(READY)
-	$(BIN)/prostate-alm serve --ensemble $(ENSEMBLE)
+	$(BIN)/prostate-alm serve --ensemble $(ENSEMBLE) --storage $(STORAGE)
 
 # make bench PART=losses
 bench: $(READY)

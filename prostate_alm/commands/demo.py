@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from prostate_alm.commands.evaluate import evaluate
 from prostate_alm.commands.train import train
 from prostate_alm.errors import ProstateALMError
 from prostate_alm.parcel import write_json
+from prostate_alm.service.settings import PREFIX
 from prostate_alm.training.bundles import find_bundle
 from prostate_alm.training.ensemble import EnsembleRun
 
@@ -65,21 +67,24 @@ def demo(
     console.rule("4 of 5: evaluate on patients that no member has seen")
     evaluate(ensemble, datalist=datalist, out=out / "evaluation")
     console.rule("5 of 5: start the service and ask it about unseen patients over HTTP")
-    _ask(ensemble, source, out / "answers")
+    _ask(ensemble, source, out / "answers", storage=out / "service")
     console.print(
         f"done in {time.monotonic() - began:.0f} s; everything is in {out}/, the ROC curve in {out}/evaluation/roc.png"
     )
-    console.print(f"keep the service running with: prostate-alm serve --ensemble {out}/training/ensemble")
+    console.print(
+        f"see these studies at http://127.0.0.1:8000/ with: prostate-alm serve --ensemble {out}/training/ensemble "
+        f"--storage {out}/service"
+    )
 
 
-def _ask(ensemble: Path, source: Path, answers: Path) -> None:
+def _ask(ensemble: Path, source: Path, answers: Path, *, storage: Path) -> None:
     """Post unseen patients of both labels; print each answer in a line, and the last as the service gave it."""
     answers.mkdir(parents=True, exist_ok=True)
     with (source / "labels.csv").open(encoding="utf-8", newline="") as table:
         unseen = [row for row in csv.DictReader(table) if row["split"] == "test"]
     asked = [row for label in ("1", "0") for row in [r for r in unseen if r["label"] == label][:ASKED]]
     console, answer = Console(), {}
-    with _service(ensemble, answers / "service.log") as address:
+    with _service(ensemble, storage, answers / "service.log") as address:
         for row in asked:
             answer = _post(f"{address}/v1/studies?wait=60", _zipped(source / "dicom" / row["study"]))
             write_json(answers / f"{row['study']}.json", answer)
@@ -89,14 +94,17 @@ def _ask(ensemble: Path, source: Path, answers: Path) -> None:
 
 
 @contextmanager
-def _service(ensemble: Path, log: Path) -> Iterator[str]:
+def _service(ensemble: Path, storage: Path, log: Path) -> Iterator[str]:
     """Run `prostate-alm serve` on a free port of loopback until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "prostate_alm.cli", "serve", "--ensemble", str(ensemble), "--port", str(port)]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}  # no settings of others
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [*command, "--storage", str(storage)], stdout=output, stderr=subprocess.STDOUT, env=ours
+        )
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_until_ready(process, address, log)

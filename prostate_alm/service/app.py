@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from prostate_alm import __version__
-from prostate_alm.service import periodic
+from prostate_alm.service import audit, periodic
 from prostate_alm.service.answer_watch import AnswerWatch
 from prostate_alm.service.api_document import describe_api
+from prostate_alm.service.audit import AuditEvent
+from prostate_alm.service.clock import utc_now
 from prostate_alm.service.core import Core, open_core
 from prostate_alm.service.deliveries import Deliveries
 from prostate_alm.service.deployed_model import DeployedModel
@@ -48,6 +50,7 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
         core.storage.clear_incoming()
         retention.clear_strays()
         worker = host(core)
+        _tell(core, AuditEvent.SERVICE_STARTED)
         worker.start()
         try:
             with periodic.running(app.state.periodics):
@@ -55,6 +58,7 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
                     yield
         finally:
             worker.stop()
+            _tell(core, AuditEvent.SERVICE_STOPPED)
             core.database.close()
 
     app = FastAPI(
@@ -83,3 +87,15 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
     describe_api(app)
     add_guards(app, settings)
     return app
+
+
+def _tell(core: Core, event: AuditEvent) -> None:
+    """Write into the audit with which version and ensemble the service ran, and when."""
+    detail = {
+        "version": __version__,
+        "model_sha256": core.model.identity.sha256,
+        "operating_point": core.model.operating_point.name,
+        "silent": core.settings.silent,
+    }
+    with core.database.writing() as session:
+        audit.record(session, event=event, actor="service", outcome="OK", now=utc_now(), detail=detail)
