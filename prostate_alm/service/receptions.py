@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import structlog
 from sqlalchemy import delete, select
 
 from prostate_alm.errors import Reason
@@ -24,11 +25,14 @@ from prostate_alm.readers.archive import Limits
 from prostate_alm.service import audit
 from prostate_alm.service.audit import AuditEvent
 from prostate_alm.service.core import Core
+from prostate_alm.service.descriptions import describe_error
 from prostate_alm.service.identities import identity_of
 from prostate_alm.service.instances import Failure, Instance, content_sha256, data_set_sha256
 from prostate_alm.service.intake import QueueFullError
 from prostate_alm.service.tables import Reception
 from prostate_alm.study import Role
+
+logger = structlog.get_logger()
 
 OPEN, CLOSED = "OPEN", "CLOSED"
 INCURABLE = frozenset({Reason.MULTIPLE_PATIENTS, Reason.INPUT_UNREADABLE, Reason.SLICE_DUPLICATE})
@@ -156,11 +160,22 @@ class Receptions:
                 self._arriving -= Counter(one.reception_id for one in arrivals)
 
     def close_ripe(self, now: datetime) -> list[str]:
-        """Hand on the studies that are complete or late; returns the ids of their jobs."""
+        """Hand on the studies that are complete or late, the oldest first; returns the ids of their jobs."""
         with self._core.database.reading() as session:
-            rows = list(session.scalars(select(Reception).where(Reception.state == OPEN)))
-        jobs = (self._close_if_ripe(row, now) for row in rows)
-        return [job for job in jobs if job is not None]
+            rows = list(
+                session.scalars(select(Reception).where(Reception.state == OPEN).order_by(Reception.last_received))
+            )
+        jobs: list[str] = []
+        for row in rows:
+            try:
+                job_id = self._close_if_ripe(row, now)
+            except QueueFullError:
+                break  # the others' turn comes again
+            except Exception as error:  # what is wrong with one study must hold up no other
+                logger.error("a study could not be handed on", error=describe_error(error))
+                continue
+            jobs += [] if job_id is None else [job_id]
+        return jobs
 
     def _close_if_ripe(self, row: Reception, now: datetime) -> str | None:
         rule = self._core.settings.complete
@@ -182,16 +197,13 @@ class Receptions:
         return known[1]
 
     def _close(self, seen: Reception, failure: Reason | None, now: datetime) -> str | None:
-        """Make a job of a study, unless something came since it was looked at, or too many wait."""
+        """Make a job of a study, unless something came since it was looked at."""
         with self._lock:
             with self._core.database.reading() as session:
                 row = session.get_one(Reception, seen.id)
             if self._arriving[row.id] > 0 or row.last_received != seen.last_received or row.state != OPEN:
                 return None
-            try:
-                job_id = self._accept(row, failure, now)
-            except QueueFullError:
-                return None  # its turn comes again
+            job_id = self._accept(row, failure, now)
             with self._core.database.writing() as session:
                 row = session.get_one(Reception, seen.id)
                 row.state, row.job_id = CLOSED, job_id
@@ -201,15 +213,19 @@ class Receptions:
     def _accept(self, row: Reception, failure: Reason | None, now: datetime) -> str:
         """The images stay here too, as links, for those that may follow."""
         incoming = self._core.storage.new_incoming()
-        images = incoming / "dicom"
+        images, here = incoming / "dicom", self.folder_of(row.id)
         images.mkdir(mode=0o700)
-        for path in sorted(self.folder_of(row.id).iterdir()):
+        for path in sorted(here.iterdir()) if here.is_dir() else []:
             os.link(path, images / path.name)
+        if not any(images.iterdir()):  # somebody deleted them: no other study's answer may be found for nothing
+            failure, label = Reason.STUDY_INCOMPLETE, row.id
+        else:
+            label = failure or "dicom"
         return self._core.intake.accept(
             incoming,
             source="stow",
             token=row.token,
-            content_sha256=content_sha256(images, label=failure or "dicom"),
+            content_sha256=content_sha256(images, label=label),
             identity=identity_of(images),
             failure=failure,
             supersedes=row.job_id,

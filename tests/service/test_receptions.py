@@ -169,15 +169,27 @@ def test_senders_and_studies_do_not_mix(core, series, bring):
     assert core.queue.find(job_id).identity.study_uid == pydicom.dcmread(series(T2, patient=1)[0]).StudyInstanceUID
 
 
-def test_a_study_waits_while_the_queue_is_full(core, send, series, bring):
+def test_studies_wait_while_the_queue_is_full_and_the_oldest_goes_first(core, send, series, bring):
     receptions = Receptions(core)
+    bring(receptions, series(T2, DWI, ADC, patient=1), at=later(NOON, 1))
     bring(receptions, series(T2, DWI, ADC), at=NOON)
     send("one")
     send("two")
-    assert receptions.close_ripe(later(NOON, 30)) == []
-    job = core.queue.claim("f" * 32, later(NOON, 31), 10)
-    assert len(receptions.close_ripe(later(NOON, 32))) == 1
-    assert job is not None
+    assert receptions.close_ripe(later(NOON, 31)) == []
+    assert core.queue.claim("f" * 32, later(NOON, 31), 10) is not None
+    (job_id,) = receptions.close_ripe(later(NOON, 32))
+    assert core.queue.find(job_id).identity.study_uid == pydicom.dcmread(series(T2)[0]).StudyInstanceUID
+
+
+def test_studies_whose_images_were_deleted_fail_safe_and_hold_up_no_other(core, series, bring):
+    receptions = Receptions(core)
+    bring(receptions, series(T2), at=NOON)
+    bring(receptions, series(T2, patient=1), at=NOON)
+    for folder in (core.storage.root / "receptions").iterdir():
+        shutil.rmtree(folder)
+    jobs = receptions.close_ripe(later(NOON, 600))
+    assert [core.queue.find(job_id).shown.reasons for job_id in jobs] == [(Reason.STUDY_INCOMPLETE,)] * 2
+    assert len(set(jobs)) == 2
 
 
 def test_two_patients_in_one_study_are_handed_on_to_be_refused(core, series, bring, tmp_path):
