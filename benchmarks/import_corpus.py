@@ -125,7 +125,8 @@ def _same(found: tuple[tuple[int, ...], np.ndarray], geometry: Geometry) -> bool
     turned = affine.copy()
     turned[:3, 3] += affine[:3, 2] * (geometry.shape[2] - 1)
     turned[:3, 2] *= -1
-    if shape[:2] != geometry.shape[:2] or shape[2] % geometry.shape[2]:
+    flat = abs(np.linalg.det(affine[:3, :3])) < 1e-9  # what it makes of shuffled numbers
+    if flat or shape[:2] != geometry.shape[:2] or shape[2] % geometry.shape[2]:
         return False
     return any(Geometry(geometry.shape, one).is_close(geometry, tolerance_mm=0.02) for one in (affine, turned))
 
