@@ -1,6 +1,6 @@
 """The service under load: a study every three seconds for ten minutes, then fifty at once, and health all the while.
 
-    python benchmarks/service_load.py --data DIR [--minutes 10] [--every 3]
+    python benchmarks/service_load.py --data DIR [--minutes 10] [--every 3] [--burst 50]
 
 `--data` (or PROSTATE_ALM_DATA) names the folder with prostatex/ProstateX-0000. `prostate-alm serve` runs with its
 default settings but for the requests a minute, on SQLite, with ten members of the bundle's network and profile; each
@@ -36,7 +36,6 @@ from running_service import MEMBERS, RunningService, full_size_ensemble, numbere
 
 from prostate_alm.benchmark.execution import commit, machine
 
-BURST = 50
 HEALTH_SECONDS, MEMORY_SECONDS = 0.25, 5.0
 HEALTH_LIMIT = 0.1
 SETTLED_SECONDS = 120.0
@@ -114,10 +113,10 @@ def stream(service: RunningService, zipped: bytes, *, minutes: float, interval: 
     }
 
 
-def burst(service: RunningService, zipped: bytes) -> dict[str, Any]:
-    """Fifty at once; then every one that was taken is waited for."""
-    with ThreadPoolExecutor(BURST) as pool:
-        first = list(pool.map(partial(send, service, wait=0), [numbered(zipped, 10**6 + n) for n in range(BURST)]))
+def burst(service: RunningService, zipped: bytes, count: int) -> dict[str, Any]:
+    """All at once; then every one that was taken is waited for."""
+    with ThreadPoolExecutor(count) as pool:
+        first = list(pool.map(partial(send, service, wait=0), [numbered(zipped, 10**6 + n) for n in range(count)]))
     statuses = Counter(status for status, _, _ in first)
     scored = 0
     with service.client() as client:
@@ -127,7 +126,7 @@ def burst(service: RunningService, zipped: bytes) -> dict[str, Any]:
                 scored += _is_scored(answer.status_code, answer.json())
     taken = statuses[200] + statuses[202]
     return {
-        "sent": BURST,
+        "sent": count,
         "statuses": {str(k): n for k, n in sorted(statuses.items())},
         "taken": taken,
         "scored": scored,
@@ -180,6 +179,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("PROSTATE_ALM_DATA"))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--every", type=float, default=3.0)
+    parser.add_argument("--burst", type=int, default=50)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "service_load.json")
     options = parser.parse_args()
     if options.data is None:
@@ -192,7 +192,7 @@ def main() -> None:
             with watching(service) as seen:
                 streamed = stream(service, zipped, minutes=options.minutes, interval=options.every)
             with watching(service) as seen_in_burst:
-                at_once = burst(service, zipped)
+                at_once = burst(service, zipped, options.burst)
     found = {
         "stream": streamed,
         "burst": at_once,
@@ -200,7 +200,10 @@ def main() -> None:
         "memory": growth(seen.memory),
     }
     result = {
-        "command": f"python benchmarks/service_load.py --minutes {options.minutes:g} --every {options.every:g}",
+        "command": " ".join(
+            ["python benchmarks/service_load.py"]
+            + [f"--{name} {getattr(options, name):g}" for name in ("minutes", "every", "burst")]
+        ),
         "commit": commit(),
         "machine": machine(),
         "load_average": load | {"after": round(os.getloadavg()[0], 2)},
