@@ -115,7 +115,7 @@ class RunningService:
 
     def rss_mib(self) -> dict[str, float]:
         """Resident memory of the API and of its worker."""
-        return {"api": _rss_mib(self.pid), "worker": sum(_rss_mib(child) for child in _children(self.pid))}
+        return {"api": _rss_mib(self.pid), "worker": sum(_rss_mib(child) for child in children_of(self.pid))}
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def _rss_mib(pid: int) -> float:
     return 0.0
 
 
-def _children(pid: int) -> list[int]:
-    """Started by any of its threads."""
+def children_of(pid: int) -> list[int]:
+    """The processes that any of its threads started."""
     files = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for file in files for child in file.read_text(encoding="utf-8").split()]

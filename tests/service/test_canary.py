@@ -87,7 +87,9 @@ def provoke(client, marked_zip):
     """Send it in every way that goes well and goes wrong; gives what came back for machines."""
     head = {"X-Patient": "CANARY", "User-Agent": "CANARY", "Referer": "http://localhost/CANARY"}
     study = {"file": ("CANARY^NAME.zip", marked_zip.read_bytes())}
-    sent = client.post("/v1/studies", params={"wait": 120}, files=study, headers={**head, "Idempotency-Key": "key-1"})
+    sent = client.post(
+        "/v1/studies", params={"wait": 120}, files=study, headers={**head, "Idempotency-Key": "CANARY-1"}
+    )
     yield sent
     yield client.get(f"/v1/studies/{sent.json()['id']}")
     broken = marked_zip.read_bytes()[:-2000]
