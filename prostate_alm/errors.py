@@ -75,6 +75,7 @@ class Reason(StrEnum):
     WORKER_LOST = "WORKER_LOST"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     # the answer is kept and not shown
+    SUPERSEDED = "SUPERSEDED"
     SILENT_MODE = "SILENT_MODE"
     RANDOM_AUDIT = "RANDOM_AUDIT"
 

@@ -16,6 +16,7 @@ from prostate_alm.service.configuration_check import check_settings
 from prostate_alm.service.header_timeout import ImpatientH11
 from prostate_alm.service.logs import configure_logs
 from prostate_alm.service.settings import ServiceSettings, load_settings
+from prostate_alm.service.storage import Storage
 
 GRACE_SECONDS = 10
 
@@ -34,11 +35,13 @@ def serve(config: Path | None, *, flags: Mapping[str, object]) -> None:
     settings = load_settings(config, environment=os.environ, flags=flags)
     check_exposure(settings)
     configure_logs()
-    app = create_app(settings)
-    identity = app.state.model.identity
-    typer.echo(f"ensemble {identity.name} {identity.version}, manifest SHA-256 {identity.sha256}", err=True)
-    typer.echo(f"operating point {settings.operating_point}; research use only", err=True)
-    _Server(app, settings).run()
+    os.umask(0o077)  # the database holds names; what SQLite makes is for this user alone
+    with Storage(settings.storage).locked():
+        app = create_app(settings)
+        identity = app.state.model.identity
+        typer.echo(f"ensemble {identity.name} {identity.version}, manifest SHA-256 {identity.sha256}", err=True)
+        typer.echo(f"operating point {settings.operating_point}; research use only", err=True)
+        _Server(app, settings).run()
 
 
 def check_configuration(config: Path | None, *, flags: Mapping[str, object]) -> int:

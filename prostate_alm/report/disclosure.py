@@ -64,10 +64,28 @@ def disclose(recorded: TriageAnswer, policy: DisclosurePolicy, *, content: str) 
             file, is not drawn again.
     """
     if policy.silent:
-        return Disclosed(_hidden(recorded, Reason.SILENT_MODE), silent=True)
+        return Disclosed(hidden(recorded, Reason.SILENT_MODE), silent=True)
     if recorded.basis is Basis.MODEL and is_drawn(policy, content):
-        return Disclosed(_hidden(recorded, Reason.RANDOM_AUDIT), audited=True)
+        return Disclosed(hidden(recorded, Reason.RANDOM_AUDIT), audited=True)
     return Disclosed(recorded)
+
+
+def still_shown(shown: TriageAnswer, *, superseded: bool, deployed: bool, policy: DisclosurePolicy) -> TriageAnswer:
+    """What is left of an answer when it is read: the word of the model holds only as long as all that it rests on.
+
+    Args:
+        shown: as it was stored.
+        superseded: whether more of the study came after it.
+        deployed: whether the service still runs the ensemble and the operating point that gave it.
+        policy: what the deployment chooses now. Whoever switches the silent mode on hides what was shown before, too.
+    """
+    if shown.basis is not Basis.MODEL:
+        return shown  # recommends DCE and tells no score
+    if superseded:
+        return hidden(shown, Reason.SUPERSEDED)
+    if not deployed:
+        return hidden(shown, Reason.MODEL_DIFFERS)
+    return hidden(shown, Reason.SILENT_MODE) if policy.silent else shown
 
 
 def is_drawn(policy: DisclosurePolicy, content: str) -> bool:
@@ -78,7 +96,7 @@ def is_drawn(policy: DisclosurePolicy, content: str) -> bool:
     return int.from_bytes(digest[:8]) < policy.audit_share * 2**64
 
 
-def _hidden(recorded: TriageAnswer, reason: Reason) -> TriageAnswer:
+def hidden(recorded: TriageAnswer, reason: Reason) -> TriageAnswer:
     """The answer without anything that depends on the score: it tells what was read, and that DCE is recommended."""
     return TriageAnswer(
         id=recorded.id,

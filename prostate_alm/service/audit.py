@@ -29,9 +29,7 @@ class AuditEvent(StrEnum):
     SERVICE_STARTED = "SERVICE_STARTED"
     SERVICE_STOPPED = "SERVICE_STOPPED"
     ACCEPTED = "ACCEPTED"
-    REFUSED = "REFUSED"
     ANSWERED = "ANSWERED"
-    EXPIRED = "EXPIRED"
     READ = "READ"
     RECEIVED = "RECEIVED"  # a part of a study, by STOW-RS
     PULLED = "PULLED"
@@ -75,6 +73,7 @@ def record(
     unknown = sorted(detail.keys() - DETAILS)
     if unknown:
         raise ArgumentError(f"`detail` holds {unknown}, which the audit does not keep; it keeps {sorted(DETAILS)}.")
-    if any(len(str(value)) > LONGEST for value in detail.values()):
+    values = [item for value in detail.values() for item in (value if isinstance(value, list) else [value])]
+    if any(len(str(value)) > LONGEST for value in values):
         raise ArgumentError(f"`detail` holds a value of more than {LONGEST} characters; give codes and counts.")
     session.add(Audit(at=now, event=event.value, actor=actor, job_id=job_id, outcome=str(outcome), detail=detail))

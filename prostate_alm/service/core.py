@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from prostate_alm.report.disclosure import Disclosed, DisclosurePolicy, disclose
-from prostate_alm.report.triage import TriageAnswer
+from prostate_alm.report.disclosure import DisclosurePolicy
 from prostate_alm.service.database import Database
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.intake import Intake
-from prostate_alm.service.jobs import Disclose, JobQueue
+from prostate_alm.service.jobs import JobQueue
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.storage import Storage
 from prostate_alm.service.worker_registry import WorkerRegistry
@@ -48,13 +47,6 @@ def open_core(settings: ServiceSettings, model: DeployedModel) -> Core:
     database = Database.of(settings)
     database.upgrade()
     policy = DisclosurePolicy(settings.silent, settings.audit_share, storage.audit_secret())
-    queue = JobQueue(database, model=model, disclose=_disclosing(policy))
+    queue = JobQueue(database, model=model, policy=policy)
     intake = Intake(database, storage=storage, queue=queue, model=model, settings=settings)
     return Core(settings, model, storage, database, queue, intake, WorkerRegistry(database))
-
-
-def _disclosing(policy: DisclosurePolicy) -> Disclose:
-    def disclosed(recorded: TriageAnswer, image_sha256: str) -> Disclosed:
-        return disclose(recorded, policy, content=image_sha256)
-
-    return disclosed

@@ -82,6 +82,15 @@ class Database:
         """Every version that this program can bring the tables from."""
         return {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
 
+    def forget_deleted(self) -> None:
+        """Empty SQLite's log, in which deleted rows still stand; PostgreSQL's is the administrator's."""
+        if self.is_sqlite:
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
@@ -105,9 +114,9 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
-    """WAL, so that readers never wait; FULL, so that what was committed outlives a power cut."""
+    """WAL, so that readers never wait; FULL, so that what was committed outlives a power cut; deleted is gone."""
     connection.isolation_level = None  # the driver begins nothing by itself; see `_begin_sqlite`
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -101,6 +101,7 @@ class Intake:
                 self._one_at_a_time(session)
                 known = self._known(session, content_sha256, token, idempotency_key)
                 if known is not None:
+                    _remember(session, token, idempotency_key, content_sha256=content_sha256, job_id=known)
                     return known
                 if failure is None:
                     self._refuse_if_full(session)
@@ -108,7 +109,8 @@ class Intake:
                     session, job_id, now, kind=JobKind.TRIAGE, content_sha256=content_sha256, source=source,
                     token=token, supersedes=supersedes,
                 )  # fmt: skip
-                self._tell(session, job, idempotency_key, identity)
+                _remember(session, token, idempotency_key, content_sha256=content_sha256, job_id=job_id)
+                self._tell(session, job, identity)
                 self._take_files(session, job, folder, failure, now)
                 step("intake.inserted")
             step("intake.committed")
@@ -145,13 +147,10 @@ class Intake:
             session.execute(text("lock table jobs in share row exclusive mode"))
 
     def _known(self, session: Session, content_sha256: str, token: str, key: str | None) -> str | None:
-        """The job that this study is already."""
-        if key is not None:
-            row = session.get(IdempotencyKey, (token, key))
-            if row is not None and row.content_sha256 != content_sha256:
-                raise KeyReusedError("the `Idempotency-Key` was sent with another study; take a new one for each.")
-            if row is not None:
-                return row.job_id
+        """The job that this study is already, with an answer that still counts."""
+        row = None if key is None else session.get(IdempotencyKey, (token, key))
+        if row is not None and row.content_sha256 != content_sha256:
+            raise KeyReusedError("the `Idempotency-Key` was sent with another study; take a new one for each.")
         rows = (
             select(Job.id, Answer.recorded)
             .outerjoin(Answer, Answer.job_id == Job.id)
@@ -166,7 +165,7 @@ class Intake:
         )
         for job_id, recorded in session.execute(rows):
             if recorded is None or PASSING.isdisjoint(recorded["reasons"]):
-                return job_id
+                return _latest(session, job_id)
         return None
 
     def _refuse_if_full(self, session: Session) -> None:
@@ -184,10 +183,8 @@ class Intake:
         session.flush()
         return job
 
-    def _tell(self, session: Session, job: Job, key: str | None, identity: Identity | None) -> None:
+    def _tell(self, session: Session, job: Job, identity: Identity | None) -> None:
         """What is written beside a new job."""
-        if key is not None:
-            session.add(IdempotencyKey(token=job.token, key=key, content_sha256=job.content_sha256, job_id=job.id))
         if identity is not None:
             session.add(identity_row(job.id, identity))
         detail = {"source": job.source, "content_sha256": job.content_sha256, "supersedes": job.supersedes}
@@ -207,3 +204,15 @@ class Intake:
         if failure is not None:
             job.state = JobState.DONE
             self._queue.add_answer(session, job.id, self._queue.failed(job, failure), now=now)
+
+
+def _latest(session: Session, job_id: str) -> str:
+    """The job itself, or the last of those that complete its study."""
+    later = session.scalar(select(Job.id).where(Job.supersedes == job_id).order_by(Job.received.desc()).limit(1))
+    return job_id if later is None else _latest(session, later)
+
+
+def _remember(session: Session, token: str, key: str | None, *, content_sha256: str, job_id: str) -> None:
+    """Let a client's key stand for a job; it stood for none, or for one that counts no more."""
+    if key is not None:
+        session.merge(IdempotencyKey(token=token, key=key, content_sha256=content_sha256, job_id=job_id))

@@ -1,13 +1,14 @@
 """Jobs in the database: claimed under a lease, settled once behind a fence, answered in time in any case."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from prostate_alm.errors import Reason
-from prostate_alm.report.disclosure import Disclosed
+from prostate_alm.report.disclosure import DisclosurePolicy, disclose, still_shown
 from prostate_alm.report.triage import Evidence, TriageAnswer, decide
 from prostate_alm.service import audit
 from prostate_alm.service.audit import AuditEvent
@@ -15,11 +16,9 @@ from prostate_alm.service.database import Database
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.fault_injection import step
 from prostate_alm.service.records import ClaimedJob, Identity, JobRecord, claimed, identity_row, record
-from prostate_alm.service.tables import Answer, IdentityRow, Job, JobKind, JobState
+from prostate_alm.service.tables import Answer, IdentityRow, Job, JobKind, JobState, Reception
 
 MOST_ATTEMPTS = 2
-Disclose = Callable[[TriageAnswer, str], Disclosed]
-"""From the answer that was decided and the SHA-256 of the image it was decided on to what is shown."""
 
 
 class JobQueue:
@@ -31,13 +30,13 @@ class JobQueue:
     Args:
         database: where the jobs are.
         model: whose name fail-safe answers bear.
-        disclose: what is shown of an answer.
+        policy: what is shown of an answer.
     """
 
-    def __init__(self, database: Database, *, model: DeployedModel, disclose: Disclose) -> None:
+    def __init__(self, database: Database, *, model: DeployedModel, policy: DisclosurePolicy) -> None:
         self._database = database
         self._model = model
-        self._disclose = disclose
+        self._policy = policy
 
     def claim(self, worker: str, now: datetime, lease_seconds: float) -> ClaimedJob | None:
         """Take the next job: studies before maps, then the oldest; None when nothing waits."""
@@ -179,7 +178,7 @@ class JobQueue:
         seconds: dict[str, float] | None = None,
     ) -> None:
         """Add the answer, what is shown of it, and the audit entry to a transaction."""
-        disclosed = self._disclose(recorded, image_sha256)
+        disclosed = disclose(recorded, self._policy, content=image_sha256)
         shown = disclosed.shown
         session.add(
             Answer(
@@ -194,7 +193,7 @@ class JobQueue:
         )
         detail = {
             "recommendation": recorded.recommendation,
-            "reasons": list(recorded.reasons),
+            "reasons": [reason.value for reason in recorded.reasons],
             "silent": disclosed.silent,
             "audited": disclosed.audited,
         }
@@ -219,7 +218,7 @@ class JobQueue:
 
     def _records(self, condition: ColumnElement[bool], limit: int) -> list[JobRecord]:
         rows = (
-            select(Job, Answer, IdentityRow)
+            select(Job, Answer, IdentityRow, _superseded())
             .outerjoin(Answer, Answer.job_id == Job.id)
             .outerjoin(IdentityRow, IdentityRow.job_id == Job.id)
             .where(condition)
@@ -227,7 +226,17 @@ class JobQueue:
             .limit(limit)
         )
         with self._database.reading() as session:
-            return [record(job, answer, identity) for job, answer, identity in session.execute(rows)]
+            found = session.execute(rows)
+            return [self._as_it_holds(record(job, answer, who), more_came) for job, answer, who, more_came in found]
+
+    def _as_it_holds(self, job: JobRecord, superseded: bool) -> JobRecord:
+        """The record with what of its answer still holds."""
+        if job.shown is None:
+            return job
+        model = self._model
+        deployed = (job.model_sha256, job.operating_point) == (model.identity.sha256, model.operating_point.name)
+        shown = still_shown(job.shown, superseded=superseded, deployed=deployed, policy=self._policy)
+        return replace(job, shown=shown)
 
     def _is_claimable(self, now: datetime) -> bool:
         return self._exists(_claimable(now))
@@ -235,6 +244,13 @@ class JobQueue:
     def _exists(self, condition: ColumnElement[bool]) -> bool:
         with self._database.reading() as session:
             return session.scalar(select(Job.id).where(condition).limit(1)) is not None
+
+
+def _superseded() -> ColumnElement[bool]:
+    """Whether more of the study became a job, or is arriving and will."""
+    later = aliased(Job)
+    arriving = exists().where(Reception.job_id == Job.id, Reception.state == "OPEN")
+    return or_(exists().where(later.supersedes == Job.id), arriving).label("superseded")
 
 
 def _claimable(now: datetime) -> ColumnElement[bool]:

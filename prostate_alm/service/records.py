@@ -64,8 +64,10 @@ class JobRecord:
         state: where it stands.
         received: when it was accepted.
         content_sha256: of what was sent.
+        model_sha256: of the ensemble that it was accepted for.
+        operating_point: name of the one it was accepted for.
         answered_at: when the answer was stored.
-        shown: the answer that everybody gets.
+        shown: the answer that everybody gets now; what was shown at first stays in the database.
         recorded: the answer that was decided; differs where it is hidden (silent mode, audits).
         silent: whether it is hidden because the service runs silently.
         audited: whether "not needed" is shown as recommended by the draw of audits.
@@ -83,6 +85,8 @@ class JobRecord:
     state: JobState
     received: datetime
     content_sha256: str
+    model_sha256: str
+    operating_point: str
     answered_at: datetime | None
     shown: TriageAnswer | None
     recorded: TriageAnswer | None
@@ -113,6 +117,8 @@ def record(job: Job, answer: Answer | None, identity: IdentityRow | None) -> Job
         state=JobState(job.state),
         received=job.received,
         content_sha256=job.content_sha256,
+        model_sha256=job.model_sha256,
+        operating_point=job.operating_point,
         answered_at=None if answer is None else answer.answered_at,
         shown=None if answer is None else TriageAnswer.model_validate(answer.shown),
         recorded=None if answer is None else TriageAnswer.model_validate(answer.recorded),

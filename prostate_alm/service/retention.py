@@ -39,6 +39,8 @@ class Retention:
                 )
         for job_id in self._without_row(pixels=False):
             self._storage.discard(job_id)
+        if job_ids:
+            self._database.forget_deleted()
         return job_ids
 
     def clear_strays(self) -> None:

@@ -1,13 +1,16 @@
 """The service's folder: what lies where, under random names, readable for its user alone."""
 
+import fcntl
 import os
 import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from prostate_alm.errors import ArgumentError
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -32,6 +35,24 @@ class Storage:
         """
         for folder in (self.root, self._incoming, self._studies):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)  # an administrator may have made it, open to others
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second service out of this folder: at its start it would delete what the first is receiving.
+
+        Raises:
+            ArgumentError: there is one.
+        """
+        self.open()
+        with (self.root / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ArgumentError(
+                    "another service runs in this `storage`; stop it, or give this one a folder of its own."
+                ) from None
+            yield
 
     @property
     def database_file(self) -> Path:

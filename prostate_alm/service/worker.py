@@ -194,6 +194,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Read the settings from standard input and work."""
+    os.umask(0o077)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API tells us when to stop

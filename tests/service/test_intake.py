@@ -71,13 +71,25 @@ def test_for_another_ensemble_or_threshold_it_is_another_job(core, core_factory,
 
 
 def test_a_key_stands_for_one_study_of_one_client(core, send):
-    first = send("a study", idempotency_key="k")
-    answer(core, lambda job: core.queue.failed(job, Reason.TIMEOUT))
-    assert send("a study", idempotency_key="k") == first  # the client asks for what it did, not for another try
+    first = send("a study")
+    assert send("a study", idempotency_key="k") == first
     with pytest.raises(KeyReusedError):
         send("another study", idempotency_key="k")
     assert incoming(core) == []
     assert send("another study", idempotency_key="k", token="another") != first
+
+
+def test_a_key_is_not_stuck_with_an_answer_that_counts_no_more(core, core_factory, send):
+    first = send("a study", idempotency_key="k")
+    answer(core, lambda job: core.queue.failed(job, Reason.TIMEOUT))
+    second = send("a study", idempotency_key="k", now=LATER)
+    assert second != first
+    other = core_factory(parcel="always")
+    third = send("a study", idempotency_key="k", through=other, now=LATER)
+    assert third not in {first, second}
+    assert send("a study", idempotency_key="k", through=other, now=LATER) == third
+    with pytest.raises(KeyReusedError):
+        send("another study", idempotency_key="k", through=other)
 
 
 def test_no_more_wait_than_may(core_factory, send):
@@ -132,8 +144,8 @@ def test_a_study_that_can_not_be_kept_fails_safe(core, send):
 
 
 def test_a_database_that_fails_leaves_no_file(core, send, monkeypatch):
-    monkeypatch.setattr(core.queue, "_disclose", None)  # the transaction fails after the files were moved
-    with pytest.raises(TypeError):
+    monkeypatch.setattr(core.queue, "_policy", None)  # the transaction fails after the files were moved
+    with pytest.raises(AttributeError):
         send("a study", failure=Reason.STUDY_INCOMPLETE)
     assert (incoming(core), list(core.storage.kept()), jobs(core)) == ([], [], 0)
 
@@ -152,6 +164,7 @@ def test_a_completed_study_supersedes_the_earlier_one(core, send):
     second = send("a whole study", supersedes=first, now=LATER)
     assert core.queue.find(second).supersedes == first
     assert (core.queue.successor_of(first), core.queue.successor_of(second)) == (second, None)
+    assert send("half a study", now=LATER) == second
 
 
 def test_a_map_is_made_once_for_an_answered_study(core, send, answer_factory):

@@ -9,8 +9,8 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from prostate_alm.errors import Reason
-from prostate_alm.report.triage import Basis, Recommendation
-from prostate_alm.service.tables import Answer, Audit, Job, JobKind, JobState
+from prostate_alm.report.triage import Basis, Evidence, Recommendation, decide
+from prostate_alm.service.tables import Answer, Audit, Job, JobKind, JobState, Reception
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE = 10.0
@@ -157,6 +157,64 @@ def test_a_hidden_answer_is_kept_as_it_was_decided(core_factory, send, answered,
     assert (found.shown.recommendation, found.shown.reasons) == (Recommendation.DCE_RECOMMENDED, (reason,))
     assert (found.silent, found.audited) == (silent, audited)
     assert found.shown.logit is None
+
+
+def test_an_answer_with_every_reason_is_stored(core, send):
+    job_id = send()
+    job = take(core)
+    evidence = Evidence(failures=tuple(Reason), complete=True, accepted_for=job.model_sha256)
+    point, model = core.model.operating_point, core.model.identity
+    assert core.queue.settle(job, decide(job.id, evidence, operating_point=point, model=model), after(1))
+    assert set(core.queue.find(job_id).shown.reasons) >= set(Reason)
+
+
+@pytest.fixture
+def not_needed(core, send, answered):
+    """A study that was answered "not needed"."""
+    job_id = send()
+    job = take(core)
+    assert core.queue.settle(job, answered(job), after(1))
+    assert core.queue.find(job_id).shown.recommendation is Recommendation.DCE_NOT_NEEDED
+    return job_id
+
+
+def counts_no_more(core, job_id, reason):
+    """Nobody reads "not needed" or a score any more; the record stays."""
+    for found in (core.queue.find(job_id), next(job for job in core.queue.newest(9) if job.id == job_id)):
+        assert (found.shown.recommendation, found.shown.basis, found.shown.reasons, found.shown.logit) == (
+            Recommendation.DCE_RECOMMENDED, Basis.FAILSAFE, (reason,), None,
+        )  # fmt: skip
+        assert found.recorded.recommendation is Recommendation.DCE_NOT_NEEDED
+
+
+def test_an_answer_counts_no_more_once_more_of_its_study_came(core, send, not_needed):
+    send("a whole study", supersedes=not_needed)
+    counts_no_more(core, not_needed, Reason.SUPERSEDED)
+
+
+def test_an_answer_counts_no_more_while_more_of_its_study_arrives(core, not_needed):
+    row = Reception(
+        id="1" * 32, study="2" * 64, token="test", opened=NOON, last_received=NOON, state="OPEN", job_id=not_needed
+    )
+    with core.database.writing() as session:
+        session.add(row)
+    counts_no_more(core, not_needed, Reason.SUPERSEDED)
+    with core.database.writing() as session:
+        session.get_one(Reception, row.id).state = "CLOSED"
+    assert core.queue.find(not_needed).shown.recommendation is Recommendation.DCE_NOT_NEEDED
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"silent": True}, Reason.SILENT_MODE),
+        ({"operating_point": "1-fn"}, Reason.MODEL_DIFFERS),
+        ({"parcel": "always"}, Reason.MODEL_DIFFERS),
+    ],
+)
+def test_an_answer_counts_no_more_when_the_service_is_changed(core_factory, not_needed, *, settings, reason):
+    """Whoever stops a model after a miss stops what it said before, too."""
+    counts_no_more(core_factory(**settings), not_needed, reason)
 
 
 def test_the_newest_studies_come_first(core, send):

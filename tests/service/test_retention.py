@@ -8,6 +8,7 @@ from sqlalchemy import select
 from prostate_alm.errors import Reason
 from prostate_alm.service.records import Identity
 from prostate_alm.service.retention import Retention
+from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.tables import Audit, IdempotencyKey, IdentityRow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -78,3 +79,15 @@ def test_folders_that_no_job_knows_go_at_start(core, send, retention):
     retention.clear_strays()
     assert list(core.storage.kept()) == [known]
     assert (core.storage.root / "studies" / "kept.txt").exists()
+
+
+def test_nothing_of_the_patient_stays_in_the_databases_files(open_service, parcels, send):
+    core = open_service(ServiceSettings(ensemble=parcels["never"]))
+    send("old", identity=IDENTITY, failure=Reason.STUDY_INCOMPLETE, through=core)
+
+    def files():
+        return b"".join(path.read_bytes() for path in core.storage.root.glob("triage.db*"))
+
+    assert b"CANARY^NAME" in files()
+    Retention(core.database, core.storage, hours=24).sweep(hours(24))
+    assert b"CANARY^NAME" not in files()

@@ -35,6 +35,8 @@ def test_a_secret_may_lie_in_a_file(config, tmp_path):
         "PROSTATE_ALM_DATABASE_URL_FILE": str(tmp_path / "url"),
     }
     settings = load_settings(config(), environment=environment)
+    assert settings.token is not None
+    assert settings.database_url is not None
     assert settings.token.get_secret_value() == "CANARY of enough characters"
     assert settings.database_url.get_secret_value() == "postgresql://me:CANARY@host/name"
     assert "CANARY" not in repr(settings)
@@ -93,4 +95,5 @@ def test_the_worker_gets_the_databases_password_and_no_token(config):
     plain = json.dumps(load_settings(config(), environment=environment).for_worker())
     assert "CANARY1" not in plain
     again = ServiceSettings.model_validate(json.loads(plain))
+    assert again.database_url is not None
     assert again.database_url.get_secret_value() == "postgresql://me:CANARY2@host/name"

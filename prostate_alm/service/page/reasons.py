@@ -187,6 +187,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.WORKER_LOST: Explanation("Computation ended", "The computation ended twice before its answer.", _CALL),
     Reason.INTERNAL_ERROR: Explanation("Error in the service", "Something unforeseen happened in the service.", _CALL),
+    Reason.SUPERSEDED: Explanation(
+        "More images came",
+        "More of this study arrived after this answer, which was given without it.",
+        "Look at the later answer.",
+    ),
     Reason.SILENT_MODE: Explanation(
         "Silent trial",
         "The service runs in silence: the model's answer is recorded, and nobody sees it.",

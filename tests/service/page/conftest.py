@@ -22,6 +22,8 @@ def job():
             "state": JobState.RUNNING if shown is None else JobState.DONE,
             "received": datetime(2026, 11, 28, 16, 5, tzinfo=UTC),
             "content_sha256": "0" * 64,
+            "model_sha256": "ab" * 32,
+            "operating_point": "0-fn",
             "answered_at": None if shown is None else datetime(2026, 11, 28, 16, 6, tzinfo=UTC),
             "shown": shown,
             "recorded": shown,
