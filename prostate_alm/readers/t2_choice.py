@@ -40,8 +40,9 @@ class Surroundings:
     @property
     def contrast_time(self) -> float | None:
         """When contrast had been given, in seconds: the first image of an agent or of a dynamic series."""
-        later = [one for series in self.series for one in series.instances if one.contrast_agent or is_dynamic(series)]
-        return min((one.time for one in later if one.time is not None), default=None)
+        dynamic = {series for series in self.series if is_dynamic(series)}
+        images = [one for series in self.series for one in series.instances if one.contrast_agent or series in dynamic]
+        return min((one.time for one in images if one.time is not None), default=None)
 
 
 def choose_t2(candidates: Sequence[Candidate], around: Surroundings, *, by_hand: bool) -> Chosen:
@@ -50,7 +51,8 @@ def choose_t2(candidates: Sequence[Candidate], around: Surroundings, *, by_hand:
     Raises:
         StudyRefusedError: none is left without a defect, several are, or one that lost may be the better one.
     """
-    kinds = {one: _kind_of(one, around.contrast_time) for one in candidates}
+    contrast_time = around.contrast_time
+    kinds = {one: _kind_of(one, contrast_time) for one in candidates}
     chosen = choose(candidates, _rules(kinds, around), by_hand=by_hand)
     if by_hand:
         return chosen
