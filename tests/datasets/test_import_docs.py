@@ -16,7 +16,7 @@ COMMANDS = re.findall(r"^prostate-alm (.*)$", TEXT, re.MULTILINE)
 OF_ANSWERS = {  # reasons that no import gives
     *(Reason.LOGIT_NOT_FINITE, Reason.ENSEMBLE_INVALID, Reason.MEMBER_MISSING, Reason.NEAR_THRESHOLD),
     *(Reason.STUDY_INCOMPLETE, Reason.MODEL_DIFFERS, Reason.MEMBERS_DISAGREE, Reason.OUT_OF_DISTRIBUTION),
-    *(Reason.WORKER_LOST, Reason.SILENT_MODE, Reason.RANDOM_AUDIT),
+    *(Reason.WORKER_LOST, Reason.SILENT_MODE, Reason.RANDOM_AUDIT, Reason.SUPERSEDED),
     *(Reason.NOT_STORED, Reason.TIMEOUT, Reason.ADC_COMPUTED, Reason.ADC_RESCALED, Reason.SERIES_NAMED_BY_HAND),
 }
 
