@@ -24,7 +24,6 @@ class Fault(StrEnum):
     WORKER_STARTING = "WORKER_STARTING"
     WORKER_SILENT = "WORKER_SILENT"
     ENSEMBLE_INVALID = "ENSEMBLE_INVALID"
-    GOLDEN_LOGITS_DIFFER = "GOLDEN_LOGITS_DIFFER"
 
 
 class Readiness:
@@ -73,7 +72,5 @@ class Readiness:
 def _fault(worker: WorkerRecord, now: datetime) -> Fault | None:
     if worker.is_silent(now):
         return Fault.WORKER_SILENT
-    if worker.fault == "GOLDEN_LOGITS_DIFFER":
-        return Fault.GOLDEN_LOGITS_DIFFER
     states = {WorkerState.READY: None, WorkerState.STARTING: Fault.WORKER_STARTING}
     return states.get(worker.state, Fault.ENSEMBLE_INVALID)

@@ -49,7 +49,6 @@ def test_what_was_never_looked_at_or_long_ago_is_not_ready(ready_core):
     [
         (WorkerState.STARTING, None, Fault.WORKER_STARTING),
         (WorkerState.FAULT, "ENSEMBLE_INVALID", Fault.ENSEMBLE_INVALID),
-        (WorkerState.FAULT, "GOLDEN_LOGITS_DIFFER", Fault.GOLDEN_LOGITS_DIFFER),
         (WorkerState.FAULT, "something new", Fault.ENSEMBLE_INVALID),
     ],
 )

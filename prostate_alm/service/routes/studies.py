@@ -9,6 +9,9 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from prostate_alm.report.triage import Basis, Recommendation, TriageAnswer
+from prostate_alm.service import audit
+from prostate_alm.service.audit import AuditEvent
+from prostate_alm.service.clock import utc_now
 from prostate_alm.service.core import Core
 from prostate_alm.service.problems import ProblemCode, ProblemError, problems
 from prostate_alm.service.receiving import receive
@@ -70,7 +73,10 @@ async def post_study(request: Request, *, wait: Wait = 0.0, idempotency_key: Key
 @router.get("/studies/{study_id}", responses={**ANSWERS, **problems(401, 403, 404)})
 async def get_study(request: Request, study_id: StudyId, *, wait: Wait = 0.0) -> Response:
     """Ask for the answer of a study sent before."""
-    return await answer(request, study_id, wait)
+    reply = await answer(request, study_id, wait)
+    if reply.status_code == HTTPStatus.OK:
+        await run_in_threadpool(record_read, request, study_id)
+    return reply
 
 
 @router.get("/studies", responses=problems(401, 403))
@@ -78,6 +84,14 @@ async def list_studies(request: Request, *, limit: Annotated[int, Query(ge=1, le
     """List the studies, newest first."""
     core: Core = request.app.state.core
     return [_summary(job) for job in await run_in_threadpool(core.queue.newest, limit)]
+
+
+def record_read(request: Request, job_id: str) -> None:
+    """Write down who was told an answer."""
+    core: Core = request.app.state.core
+    with core.database.writing() as session:
+        actor = request.state.caller.name
+        audit.record(session, event=AuditEvent.READ, actor=actor, job_id=job_id, outcome="OK", now=utc_now())
 
 
 async def find_study(request: Request, job_id: str) -> JobRecord:
