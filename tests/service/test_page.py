@@ -95,18 +95,21 @@ def test_slices_are_what_the_model_saw(client, answered):
         np.testing.assert_allclose(np.corrcoef(drawn.ravel(), seen.ravel())[0, 1], 1.0, atol=1e-4)
 
 
-def test_who_looked_at_a_study_is_in_the_audit(client, answered):
+@pytest.mark.parametrize("page", ["study", "worklist"])
+def test_who_looked_is_in_the_audit(client, answered, page):
+    address, seen, again = {
+        "study": (f"/studies/{answered}", Audit.job_id == answered, f"/studies/{answered}/state"),
+        "worklist": ("/", Audit.job_id.is_(None), "/worklist"),
+    }[page]
+
     def looks():
         with client.app.state.database.reading() as session:
-            return session.scalar(
-                select(func.count()).where(
-                    Audit.event == AuditEvent.READ, Audit.job_id == answered, Audit.actor == "local"
-                )
-            )
+            found = select(func.count()).where(Audit.event == AuditEvent.READ, Audit.actor == "local", seen)
+            return session.scalar(found)
 
     before = looks()
-    client.get(f"/studies/{answered}")
-    client.get(f"/studies/{answered}/state")  # an open page asks for it again and again
+    client.get(address)
+    client.get(again)  # an open page asks for it again and again
     assert looks() == before + 1
 
 

@@ -91,12 +91,12 @@ def moment(time: datetime) -> str:
 
 
 def clock(time: datetime) -> str:
-    """The same for a reader without script.
+    """The same for a reader without script, with its day: yesterday's answer must not look like today's.
 
     >>> clock(datetime(2026, 11, 28, 16, 5, 9, tzinfo=UTC))
-    '16:05 UTC'
+    '2026-11-28 16:05 UTC'
     """
-    return f"{time.astimezone(UTC):%H:%M UTC}"
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M UTC}"
 
 
 def name(dicom_name: str) -> str:

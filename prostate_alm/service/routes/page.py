@@ -34,14 +34,10 @@ router = APIRouter(include_in_schema=False)
 def worklist(request: Request) -> Response:
     """Show the worklist and the form to send a study."""
     core = _core(request)
-    return _page(
-        rendering.worklist_page(
-            views.worklist_rows(core.queue.newest(LISTED)),
-            model=core.model.identity,
-            reader=_reader(request),
-            faults=_faults(request),
-        )
-    )
+    rows = views.worklist_rows(core.queue.newest(LISTED))
+    _record_read(request, None, studies=len(rows))
+    reader, faults = _reader(request), _faults(request)
+    return _page(rendering.worklist_page(rows, model=core.model.identity, reader=reader, faults=faults))
 
 
 @router.get("/worklist")
@@ -157,10 +153,11 @@ def _view(core: Core, record: JobRecord, slice_number: int | None) -> views.Stud
     )
 
 
-def _record_read(request: Request, job_id: str) -> None:
+def _record_read(request: Request, job_id: str | None, *, studies: int = 1) -> None:
+    """Tell the audit who saw whose names; a page that stays open is told of once."""
+    event, actor, detail = AuditEvent.READ, request.state.caller.name, {"studies": studies}
     with _core(request).database.writing() as session:
-        actor = request.state.caller.name
-        audit.record(session, event=AuditEvent.READ, actor=actor, job_id=job_id, outcome="OK", now=utc_now())
+        audit.record(session, event=event, actor=actor, job_id=job_id, outcome="OK", now=utc_now(), detail=detail)
 
 
 async def _picture(draw: Callable[[], bytes]) -> Response:
