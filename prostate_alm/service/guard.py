@@ -13,6 +13,7 @@ from prostate_alm.service.browser import ResponseHeaders, SameOrigin
 from prostate_alm.service.metrics import RequestMetrics, ServiceMetrics
 from prostate_alm.service.problems import ProblemCode
 from prostate_alm.service.rate_limit import RateLimit, RateLimits
+from prostate_alm.service.refused_stores import RefusedStores
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.upload_limit import UploadLimit
 
@@ -30,6 +31,7 @@ def add_guards(app: FastAPI, settings: ServiceSettings) -> None:
     """
     tokens, sessions, metrics = Tokens.of(settings), Sessions(), ServiceMetrics(datetime.now(UTC))
     app.state.tokens, app.state.sessions, app.state.metrics = tokens, sessions, metrics
+    app.state.on_refused = _recorder(app)
     app.add_middleware(
         UploadLimit,
         max_bytes=settings.max_upload_bytes,
@@ -42,9 +44,14 @@ def add_guards(app: FastAPI, settings: ServiceSettings) -> None:
         concurrent_uploads=settings.concurrent_uploads,
         clock=time.monotonic,
     )
+    app.add_middleware(RefusedStores)
     app.add_middleware(SameOrigin)
     app.add_middleware(
-        Authentication, tokens=tokens, sessions=sessions, clock=lambda: datetime.now(UTC), on_refused=_recorder(app)
+        Authentication,
+        tokens=tokens,
+        sessions=sessions,
+        clock=lambda: datetime.now(UTC),
+        on_refused=app.state.on_refused,
     )
     app.add_middleware(RequestMetrics, metrics=metrics)
     app.add_middleware(ResponseHeaders)

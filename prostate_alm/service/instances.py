@@ -31,7 +31,6 @@ class Failure(IntEnum):
     """Why an instance was not taken (PS3.18 table I.2-2); the values go into FailureReason."""
 
     DUPLICATE = 0x0111
-    OUT_OF_RESOURCES = 0xA700
     OTHER_STUDY = 0xA900
     NOT_UNDERSTOOD = 0xC000
     TRANSFER_SYNTAX = 0xC122
@@ -179,4 +178,3 @@ class InstanceParts:
         if self._file is not None:
             self._file.close()
             self._file = None
-

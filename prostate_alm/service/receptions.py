@@ -1,8 +1,10 @@
 """Studies that come image by image (STOW-RS): where they wait, and when they are complete.
 
 A study is complete when the readers find T2, DWI and ADC in its headers and nothing new came for `quiet_seconds`.
-When that does not happen within `incomplete_seconds` of its last image, it is answered fail-safe. An image that comes
-after the answer opens the reception again: the whole study becomes a new job that supersedes the old one.
+When that does not happen within `incomplete_seconds` of its last image, it is answered fail-safe. So is a study of
+which a request broke off or was refused, unless the sender brings all of it again: scanners send slices in order, and a
+stack that lost its last ones looks whole. An image that comes after the answer opens the reception again: the whole
+study becomes a new job that supersedes the old one.
 """
 
 import hashlib
@@ -10,9 +12,8 @@ import os
 import secrets
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from sqlalchemy import delete, select
 
 from prostate_alm.errors import Reason
 from prostate_alm.readers import Inspection, inspect_study
-from prostate_alm.readers.archive import Limits
 from prostate_alm.service import audit
 from prostate_alm.service.audit import AuditEvent
 from prostate_alm.service.core import Core
@@ -39,6 +39,11 @@ INCURABLE = frozenset({Reason.MULTIPLE_PATIENTS, Reason.INPUT_UNREADABLE, Reason
 """Refusals that no further image takes back: the study is handed on, and its answer tells the reason."""
 
 
+def _graver(fault: str | None, other: Reason) -> str:
+    """Of two faults the one that nothing heals."""
+    return Reason.SLICE_DUPLICATE if Reason.SLICE_DUPLICATE in {fault, other} else other
+
+
 def is_complete(inspection: Inspection) -> bool:
     """Whether there is nothing to wait for: all three series are there, or the study is spoilt for good."""
     if inspection.refusal is not None:
@@ -52,15 +57,28 @@ class Arrival:
 
     Attributes:
         reception_id: where it goes.
-        before: how many images were there before.
         images: how many were new.
         changed: whether anything was new, or contradicts what was there.
+        names: the files of all that came, known ones too.
     """
 
     reception_id: str
-    before: int = 0
     images: int = 0
     changed: bool = False
+    names: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Arriving:
+    """What is under way to one study.
+
+    Attributes:
+        requests: how many.
+        broken: whether an earlier request for it did not end well.
+    """
+
+    broken: bool
+    requests: int = 0
 
 
 class Receptions:
@@ -75,7 +93,7 @@ class Receptions:
         self._root = core.storage.root / "receptions"
         self._root.mkdir(mode=0o700, exist_ok=True)
         self._lock = threading.Lock()  # over files, rows and what arrives
-        self._arriving: Counter[str] = Counter()
+        self._arriving: dict[str, Arriving] = {}
         self._inspected: dict[str, tuple[datetime, bool]] = {}
 
     def inbox(self, token: str, clock: Callable[[], datetime]) -> "Inbox":
@@ -94,39 +112,39 @@ class Receptions:
         study = hashlib.sha256(instance.study.encode()).hexdigest()
         with self._lock:
             if study not in arrivals:
-                arrivals[study] = Arrival(self._reception_for(study, token, now))
-                self._arriving[arrivals[study].reception_id] += 1
+                arrivals[study] = self._arrival(study, token, now)
             return self._file(arrivals[study], instance, path)
 
-    def _reception_for(self, study: str, token: str, now: datetime) -> str:
-        """The reception of a study, a new one for an unknown study."""
-        newest = (
-            select(Reception.id)
-            .where(Reception.study == study, Reception.token == token)
-            .order_by(Reception.opened.desc())
-            .limit(1)
-        )
+    def _arrival(self, study: str, token: str, now: datetime) -> Arrival:
+        """Note that images of a study arrive, which may be a new one."""
+        newest = select(Reception).where(Reception.study == study, Reception.token == token)
         with self._core.database.writing() as session:
-            known = session.scalar(newest)
-            if known is not None:
-                return known
-            row = Reception(
-                id=secrets.token_hex(16), study=study, token=token, opened=now, last_received=now, state=OPEN, images=0
-            )
-            session.add(row)
-        self.folder_of(row.id).mkdir(mode=0o700, parents=True)
-        return row.id
+            row = session.scalars(newest.order_by(Reception.opened.desc()).limit(1)).first()
+            if row is None:
+                row = Reception(
+                    id=secrets.token_hex(16),
+                    study=study,
+                    token=token,
+                    opened=now,
+                    last_received=now,
+                    state=OPEN,
+                    images=0,
+                )
+                session.add(row)
+            self.folder_of(row.id).mkdir(mode=0o700, parents=True, exist_ok=True)
+        arriving = self._arriving.setdefault(row.id, Arriving(broken=row.fault == Reason.STUDY_INCOMPLETE))
+        arriving.requests += 1
+        return Arrival(row.id)
 
     def _file(self, arrival: Arrival, instance: Instance, path: Path) -> Failure | None:
         """Put an image to the others of its study; the row is open before the file is there."""
         target = self.folder_of(arrival.reception_id) / instance.file_name
+        arrival.names.add(target.name)
         is_new = not target.exists()
         if not is_new and data_set_sha256(target) == data_set_sha256(path):
             return None
-        if is_new and arrival.before + arrival.images >= Limits().files:
-            return Failure.OUT_OF_RESOURCES
         if not (is_new and arrival.changed):
-            self._open(arrival, None if is_new else Reason.SLICE_DUPLICATE)
+            self._open(arrival, Reason.STUDY_INCOMPLETE if is_new else Reason.SLICE_DUPLICATE)
         arrival.changed = True
         if not is_new:
             return Failure.DUPLICATE
@@ -134,30 +152,60 @@ class Receptions:
         arrival.images += 1
         return None
 
-    def _open(self, arrival: Arrival, fault: Reason | None) -> None:
-        """Open a reception, if it is closed, and note its fault for good."""
+    def _open(self, arrival: Arrival, fault: Reason) -> None:
+        """Open a reception. Until its request has ended well it is not whole: a kill would leave it like that."""
         with self._core.database.writing() as session:
             row = session.get_one(Reception, arrival.reception_id)
-            row.state, row.fault = OPEN, fault or row.fault
-            arrival.before = row.images
+            row.state, row.fault = OPEN, _graver(row.fault, fault)
 
-    def end(self, arrivals: Collection[Arrival], *, token: str, now: datetime) -> None:
+    def end(self, arrivals: Collection[Arrival], *, whole: bool, token: str, now: datetime) -> None:
         """Note what an `Inbox` took; from now on its studies can be complete."""
         with self._lock:
-            try:
-                with self._core.database.writing() as session:
-                    for arrival in arrivals:
-                        row = session.get_one(Reception, arrival.reception_id)
-                        row.images += arrival.images
-                        if arrival.changed:
-                            row.last_received = now
-                    images, detail = sum(one.images for one in arrivals), {"source": "stow", "studies": len(arrivals)}
-                    audit.record(
-                        session, event=AuditEvent.RECEIVED, actor=token, outcome="OK", now=now,
-                        detail=detail | {"images": images},
-                    )  # fmt: skip
-            finally:
-                self._arriving -= Counter(one.reception_id for one in arrivals)
+            for arrival in arrivals:
+                self._ended(arrival, whole=whole)
+            with self._core.database.writing() as session:
+                for arrival in arrivals:
+                    self._note(session.get_one(Reception, arrival.reception_id), arrival, now)
+                detail = {
+                    "source": "stow", "studies": len(arrivals), "images": sum(arrival.images for arrival in arrivals)
+                }  # fmt: skip
+                outcome = "OK" if whole else Reason.STUDY_INCOMPLETE
+                audit.record(session, event=AuditEvent.RECEIVED, actor=token, outcome=outcome, now=now, detail=detail)
+            for arrival in arrivals:
+                if self._arriving[arrival.reception_id].requests == 0:
+                    del self._arriving[arrival.reception_id]
+
+    def _ended(self, arrival: Arrival, *, whole: bool) -> None:
+        """A request that did not end well breaks a study; one that brings all of it again and ends well heals it."""
+        arriving = self._arriving[arrival.reception_id]
+        arriving.requests -= 1
+        there = {path.name for path in self.folder_of(arrival.reception_id).iterdir()}
+        arriving.broken = not whole or (arriving.broken and not there <= arrival.names)
+
+    def _note(self, row: Reception, arrival: Arrival, now: datetime) -> None:
+        arriving = self._arriving[row.id]
+        row.images += arrival.images
+        if row.fault != Reason.SLICE_DUPLICATE:
+            unsure = arriving.broken or arriving.requests > 0
+            row.fault = Reason.STUDY_INCOMPLETE if unsure and row.state == OPEN else None
+        if arrival.changed:
+            row.last_received = now
+
+    def break_open(self, token: str, study: str | None) -> None:
+        """Note that a request of a sender was refused: a study it may have been for is not whole.
+
+        Args:
+            token: name of the sender.
+            study: the StudyInstanceUID it was for; None where nobody knows, then it is every open one.
+        """
+        of_sender = select(Reception).where(Reception.token == token, Reception.state == OPEN)
+        if study is not None:
+            of_sender = of_sender.where(Reception.study == hashlib.sha256(study.encode()).hexdigest())
+        with self._lock, self._core.database.writing() as session:
+            for row in session.scalars(of_sender):
+                row.fault = _graver(row.fault, Reason.STUDY_INCOMPLETE)
+                if row.id in self._arriving:
+                    self._arriving[row.id].broken = True
 
     def close_ripe(self, now: datetime) -> list[str]:
         """Hand on the studies that are complete or late, the oldest first; returns the ids of their jobs."""
@@ -180,11 +228,11 @@ class Receptions:
     def _close_if_ripe(self, row: Reception, now: datetime) -> str | None:
         rule = self._core.settings.complete
         quiet = (now - row.last_received).total_seconds()
-        if quiet < rule.quiet_seconds or self._arriving[row.id] > 0:
+        if quiet < rule.quiet_seconds or row.id in self._arriving:
             return None
-        if row.fault is not None:
-            return self._close(row, Reason(row.fault), now)
-        if self._is_complete(row):
+        if row.fault == Reason.SLICE_DUPLICATE:
+            return self._close(row, Reason.SLICE_DUPLICATE, now)
+        if row.fault is None and self._is_complete(row):
             return self._close(row, None, now)
         return self._close(row, Reason.STUDY_INCOMPLETE, now) if quiet >= rule.incomplete_seconds else None
 
@@ -201,7 +249,8 @@ class Receptions:
         with self._lock:
             with self._core.database.reading() as session:
                 row = session.get_one(Reception, seen.id)
-            if self._arriving[row.id] > 0 or row.last_received != seen.last_received or row.state != OPEN:
+            as_seen = (row.last_received, row.fault, row.state) == (seen.last_received, seen.fault, OPEN)
+            if row.id in self._arriving or not as_seen:
                 return None
             job_id = self._accept(row, failure, now)
             with self._core.database.writing() as session:
@@ -270,6 +319,14 @@ class Inbox:
             return None
         return self._receptions.take(instance, path, self._arrivals, token=self._token, now=self._clock())
 
-    def close(self) -> None:
-        """End the request, whether it came whole or not."""
-        self._receptions.end(self._arrivals.values(), token=self._token, now=self._clock())
+    def close(self, *, whole: bool) -> bool:
+        """End the request.
+
+        Args:
+            whole: whether all of its body came, and each instance in it was taken.
+
+        Returns:
+            Whether it brought an image of any study.
+        """
+        self._receptions.end(self._arrivals.values(), whole=whole, token=self._token, now=self._clock())
+        return bool(self._arrivals)

@@ -12,6 +12,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 JSON = "application/dicom+json"
 RELATED = 'multipart/related; type="application/dicom"; boundary=b0und'
 FAST = {"complete": {"quiet_seconds": 0.2, "incomplete_seconds": 0.4}}
+SOON = {"complete": {"quiet_seconds": 2, "incomplete_seconds": 4}}
 SLOW = {"complete": {"quiet_seconds": 3000, "incomplete_seconds": 6000}}
 
 
@@ -76,6 +77,34 @@ def until(look):
     while not (found := look()):
         threading.Event().wait(0.05)
     return found
+
+
+def broken_off(client, images):
+    client.post("/dicomweb/studies", content=body_of(images)[:-3000], headers={"Content-Type": RELATED})
+
+
+def one_refused(client, images):
+    store(client, [*images, images[0][:-9].replace(uid_of(images[0]).encode(), uid_of(images[0])[:-1].encode() + b"9")])
+
+
+def too_large(client, images):
+    store(client, images)
+    assert store(client, images * 40).status_code == 413
+
+
+def of_another_type(client, images):
+    store(client, images)
+    assert store(client, images[:1], content_type="application/dicom").status_code == 415
+
+
+@pytest.mark.parametrize("spoil", [broken_off, one_refused, too_large, of_another_type])
+def test_a_study_of_which_anything_was_refused_is_never_not_needed(run_service, images, spoil):
+    limit = 2 * sum(map(len, images))
+    with run_service("never", max_upload_bytes=limit, **SOON) as client:
+        spoil(client, images)
+        (study,) = until(lambda: client.get("/v1/studies").json())
+        answer = client.get(f"/v1/studies/{study['id']}", params={"wait": 60}).json()
+        assert (answer["recommendation"], answer["reasons"]) == ("DCE_RECOMMENDED", ["STUDY_INCOMPLETE"])
 
 
 def test_part_of_the_instances_taken_is_202_and_none_is_409(waiting, images):

@@ -40,12 +40,12 @@ def series(dicom_folders):
 def bring(core, tmp_path):
     """Send files in one request; returns what became of each."""
 
-    def request(receptions, files, *, at, token="scanner"):
+    def request(receptions, files, *, at, token="scanner", whole=True):
         inbox, results = receptions.inbox(token, lambda: at), []
         for file in files:
             copy = shutil.copy(file, core.storage.root / "part")
             results.append(inbox.take(read_instance_file(copy), copy))
-        inbox.close()
+        inbox.close(whole=whole)
         return results
 
     return request
@@ -144,9 +144,79 @@ def test_a_study_is_not_closed_while_its_images_arrive(core, series):
         copy = shutil.copy(file, core.storage.root / "part")
         inbox.take(read_instance_file(copy), copy)
         assert receptions.close_ripe(later(NOON, 9999)) == []
-    inbox.close()
+    inbox.close(whole=True)
     assert receptions.close_ripe(later(NOON, 729)) == []
     assert len(receptions.close_ripe(later(NOON, 730))) == 1
+
+
+def incomplete(core, jobs):
+    return [core.queue.find(job_id).shown.reasons for job_id in jobs] == [(Reason.STUDY_INCOMPLETE,)]
+
+
+def test_a_study_of_which_a_request_broke_off_is_not_whole_though_it_looks_so(core, series, bring):
+    receptions = Receptions(core)
+    files = series(T2, DWI, ADC)
+    bring(receptions, files, at=NOON, whole=False)
+    assert receptions.close_ripe(later(NOON, 599)) == []
+    assert incomplete(core, receptions.close_ripe(later(NOON, 600)))
+
+
+def test_the_whole_study_sent_again_heals_it_and_part_of_it_does_not(core, series, bring):
+    receptions = Receptions(core)
+    files = series(T2, DWI, ADC)
+    bring(receptions, files[:-2], at=NOON, whole=False)
+    bring(receptions, files[-2:], at=later(NOON, 10))
+    assert receptions.close_ripe(later(NOON, 300)) == []
+    bring(receptions, files, at=later(NOON, 300))
+    (job_id,) = receptions.close_ripe(later(NOON, 330))
+    assert core.queue.find(job_id).state is JobState.QUEUED
+
+
+def test_a_kill_in_the_middle_of_a_request_leaves_the_study_broken(core, series):
+    inbox = Receptions(core).inbox("scanner", lambda: NOON)
+    for file in series(T2, DWI, ADC):
+        copy = shutil.copy(file, core.storage.root / "part")
+        inbox.take(read_instance_file(copy), copy)
+    after_the_restart = Receptions(core)
+    assert after_the_restart.close_ripe(later(NOON, 599)) == []
+    assert incomplete(core, after_the_restart.close_ripe(later(NOON, 600)))
+
+
+def test_one_of_two_requests_at_a_time_that_breaks_off_breaks_the_study(core, series):
+    receptions = Receptions(core)
+    files = series(T2, DWI, ADC)
+    boxes = [receptions.inbox("scanner", lambda: NOON) for _ in range(2)]
+    for number, file in enumerate(files):
+        copy = shutil.copy(file, core.storage.root / "part")
+        boxes[number % 2].take(read_instance_file(copy), copy)
+    boxes[0].close(whole=False)
+    boxes[1].close(whole=True)
+    assert receptions.close_ripe(later(NOON, 599)) == []
+    assert incomplete(core, receptions.close_ripe(later(NOON, 600)))
+
+
+def test_two_requests_at_a_time_that_end_well_make_a_whole_study(core, series):
+    receptions = Receptions(core)
+    files = series(T2, DWI, ADC)
+    boxes = [receptions.inbox("scanner", lambda: NOON) for _ in range(2)]
+    for number, file in enumerate(files):
+        copy = shutil.copy(file, core.storage.root / "part")
+        boxes[number % 2].take(read_instance_file(copy), copy)
+    for box in boxes:
+        box.close(whole=True)
+    assert len(receptions.close_ripe(later(NOON, 30))) == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_refused_request_breaks_the_study_it_was_for_or_all_that_are_open(core, series, bring, named):
+    receptions = Receptions(core)
+    bring(receptions, series(T2, DWI, ADC), at=NOON)
+    bring(receptions, series(T2, DWI, ADC, patient=1), at=NOON)
+    receptions.break_open("another sender", None)
+    uid = read_instance_file(series(T2)[0]).study
+    receptions.break_open("scanner", uid if named else None)
+    whole = receptions.close_ripe(later(NOON, 30))
+    assert [core.queue.find(job_id).identity.study_uid != uid for job_id in whole] == [True] * named
 
 
 def test_a_restart_loses_no_study(core_factory, series, bring):

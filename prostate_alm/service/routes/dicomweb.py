@@ -3,10 +3,12 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.multipart import parse_options_header
@@ -19,6 +21,7 @@ from prostate_alm.service.instances import LONGEST_UID, PART_TYPE, UID, Instance
 from prostate_alm.service.multipart import receive_multipart
 from prostate_alm.service.problems import ProblemCode, ProblemError, problems
 from prostate_alm.service.receptions import Receptions
+from prostate_alm.service.refused_stores import NOTED
 from prostate_alm.service.stow import JSON, XML, preferred_type, status_of, store_response, written
 from prostate_alm.service.uploads import check_free_disk, disk_problems
 
@@ -96,7 +99,7 @@ async def _receive(request: Request, study: str | None) -> list[Result]:
         check_free_disk(core.storage, core.settings.free_disk_bytes)
         async with _folder(core) as folder:
             inbox = receptions.inbox(request.state.caller.name, utc_now)
-            parts = InstanceParts(folder, inbox.take, study=study)
+            parts, whole = InstanceParts(folder, inbox.take, study=study), False
             try:
                 await receive_multipart(
                     request.stream(),
@@ -105,13 +108,15 @@ async def _receive(request: Request, study: str | None) -> list[Result]:
                     receiver=parts,
                     max_parts=Limits().files,
                 )
+                whole = all(result.failure is None for result in parts.results)
             except ClientDisconnect:  # nobody is there to read this
                 raise ProblemError(
                     HTTPStatus.BAD_REQUEST, ProblemCode.BODY_INVALID, detail="the body ends too early; send it again"
                 ) from None
             finally:
                 parts.close()
-                await run_in_threadpool(inbox.close)
+                with anyio.CancelScope(shield=True):  # else the study would wait for this request for ever
+                    setattr(request.state, NOTED, await run_in_threadpool(partial(inbox.close, whole=whole)))
     return parts.results
 
 
