@@ -28,9 +28,10 @@ async def log_in(request: Request) -> Response:
     """Turn the form's `token` into a session."""
     state, now = request.app.state, datetime.now(UTC)
     caller = state.tokens.find(await _token_of(request)) if len(state.tokens) else None
-    await run_in_threadpool(_record, request, caller, now)
     if caller is None:
+        await state.on_refused(ANONYMOUS, ProblemCode.UNAUTHORIZED)
         return _page(failed=True)
+    await run_in_threadpool(_record, request, AuditEvent.LOGIN, caller)
     response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
     response.set_cookie(
         COOKIE,
@@ -47,6 +48,7 @@ async def log_in(request: Request) -> Response:
 async def log_out(request: Request) -> Response:
     """End the session."""
     request.app.state.sessions.close(session_key(request.headers) or "")
+    await run_in_threadpool(_record, request, AuditEvent.LOGOUT, request.state.caller)
     response = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
     response.delete_cookie(COOKIE)
     return response
@@ -67,7 +69,6 @@ async def _token_of(request: Request) -> str:
     return parse_qs(body.decode("latin-1")).get("token", [""])[0].strip()
 
 
-def _record(request: Request, caller: Caller | None, now: datetime) -> None:
-    event, outcome = (AuditEvent.LOGIN, "OK") if caller else (AuditEvent.TOKEN_REFUSED, ProblemCode.UNAUTHORIZED)
+def _record(request: Request, event: AuditEvent, caller: Caller) -> None:
     with request.app.state.database.writing() as session:
-        record(session, event=event, actor=(caller or ANONYMOUS).name, outcome=outcome, now=now)
+        record(session, event=event, actor=caller.name, outcome="OK", now=datetime.now(UTC))
