@@ -87,7 +87,7 @@ def test_from_the_upload_to_the_answer_and_its_images(page, dicom_zip):
     page.get_by_role("button", name="Send").click()
     page.wait_for_url(re.compile("/studies/[0-9a-f]{32}"))
     sync_api.expect(page.locator("h1")).to_have_text("DCE not needed")
-    page.locator(".stack").first.wait_for()
+    page.wait_for_function("document.readyState === 'complete'")  # the script has run
     middle = slice_of(page)
     page.keyboard.press("ArrowRight")
     assert slice_of(page) == middle + 1
@@ -124,6 +124,7 @@ def test_the_keyboard_alone_leads_to_a_study_through_it_and_back(page, answered)
     sync_api.expect(page.locator("a.patient").first).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("/studies/"))
+    page.wait_for_function("document.readyState === 'complete'")
     page.locator("#viewer").focus()
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
