@@ -8,9 +8,10 @@ answer and its images alone, so that making it again gives the same content unde
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false
 
+import re
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
@@ -86,9 +87,9 @@ def structured_report(
     document = Comprehensive3DSR(
         evidence=[_reference(image) for image in images],
         content=_content(answer, images, software_version)[0],
-        series_instance_uid=_uid(answer.id, "series"),
+        series_instance_uid=_uid(_said(answer), "series"),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=report_uid(answer.id),
+        sop_instance_uid=report_uid(answer),
         instance_number=1,
         manufacturer="prostate-alm",
         manufacturer_model_name="prostate-alm triage",
@@ -108,9 +109,14 @@ def structured_report(
     return document
 
 
-def report_uid(answer_id: str) -> UID:
-    """SOPInstanceUID of the document of an answer; it follows from the answer's id, so sending twice stores one."""
-    return _uid(answer_id, "document")
+def report_uid(answer: TriageAnswer) -> UID:
+    """SOPInstanceUID of the document of an answer: it follows from what it says, so sending it twice stores one."""
+    return _uid(_said(answer), "document")
+
+
+def _said(answer: TriageAnswer) -> str:
+    """All that a document says of a study; an answer that is hidden later is another document."""
+    return answer.model_dump_json(serialize_as_any=True)
 
 
 def _uid(name: str, kind: str) -> UID:
@@ -147,13 +153,22 @@ def _take_over(document: Dataset, image: Dataset) -> None:
 
 
 def _date(document: Dataset, answered_at: datetime) -> None:
-    """Date the document by the answer, in this machine's local time as DICOM wants it, not by when it was written."""
-    local = answered_at.astimezone()
+    """Date the document by the answer, not by when it was written: in the zone its study states, or else in ours."""
+    local = answered_at.astimezone(_zone(str(document.get("TimezoneOffsetFromUTC", ""))))
     for kind in ("Content", "InstanceCreation", "Series"):
         setattr(document, f"{kind}Date", local.strftime("%Y%m%d"))
         setattr(document, f"{kind}Time", local.strftime("%H%M%S"))
     for equipment in document.ContributingEquipmentSequence:
         equipment.ContributionDateTime = local.strftime("%Y%m%d%H%M%S")
+
+
+def _zone(offset: str) -> timezone | None:
+    """The zone of an offset such as -0800; None, which means this machine's, where it is none."""
+    found = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", offset)
+    if found is None or int(found[2]) > 14:
+        return None
+    minutes = int(found[2]) * 60 + int(found[3])
+    return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes))
 
 
 def _content(answer: TriageAnswer, images: Sequence[Dataset], software_version: str) -> MeasurementReport:
@@ -175,7 +190,7 @@ def _content(answer: TriageAnswer, images: Sequence[Dataset], software_version: 
         title=codes.DCM.ImagingMeasurementReport,
         imaging_measurements=[
             MeasurementsAndQualitativeEvaluations(
-                tracking_identifier=TrackingIdentifier(uid=_uid(answer.id, "tracking"), identifier="DCE triage"),
+                tracking_identifier=TrackingIdentifier(uid=_uid(_said(answer), "tracking"), identifier="DCE triage"),
                 algorithm_id=_algorithm(answer, software_version),
                 finding_sites=[FindingSite(codes.SCT.Prostate)],
                 measurements=_measurements(answer),

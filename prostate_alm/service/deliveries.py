@@ -8,26 +8,34 @@ import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 
 import httpx2
+import structlog
 from sqlalchemy import Select, select
 
-from prostate_alm.errors import StudyUnavailableError
+from prostate_alm.errors import ProstateALMError, Reason
 from prostate_alm.report.structured_report import report_uid
 from prostate_alm.service import audit
 from prostate_alm.service.audit import AuditEvent
 from prostate_alm.service.core import Core
-from prostate_alm.service.instances import PART_TYPE
+from prostate_alm.service.descriptions import describe_error
+from prostate_alm.service.instances import PART_TYPE, is_uid
 from prostate_alm.service.pacs_client import PacsError, connection, pacs_error
 from prostate_alm.service.problems import ProblemCode
 from prostate_alm.service.records import JobRecord
 from prostate_alm.service.settings import Pacs
-from prostate_alm.service.structured_reports import NoReportError, report_file
+from prostate_alm.service.stow import FAILED
+from prostate_alm.service.structured_reports import NoReportError, report_content
 from prostate_alm.service.tables import Answer, Delivery, Job, JobKind
+
+logger = structlog.get_logger()
 
 PENDING, DELIVERED, ABANDONED = "PENDING", "DELIVERED", "ABANDONED"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 600.0
+
+
+class SupersededError(ProstateALMError):
+    """An answer is not sent any more, since a later one of its study is."""
 
 
 class Deliveries:
@@ -74,23 +82,33 @@ class Deliveries:
 
     def _try(self, job_id: str, pacs: Pacs, now: datetime) -> bool:
         """Send one document; returns False where it has to be tried again."""
-        record = self._core.queue.find(job_id)
-        assert record is not None
         with self._core.database.reading() as session:
             attempts = session.get_one(Delivery, (job_id, pacs.name)).attempts
         state, fault = DELIVERED, None
         try:
-            send_report(record, report_file(record, self._core.storage), pacs, again=attempts > 0)
+            self._send(job_id, pacs, again=attempts > 0)
         except NoReportError as error:
             state, fault = ABANDONED, error.code
+        except SupersededError:
+            state, fault = ABANDONED, Reason.SUPERSEDED
         except PacsError as error:
             state, fault = PENDING, error.code
-        except (OSError, StudyUnavailableError):
+        except Exception as error:  # whatever is wrong with one document or answer must hold up no other
+            logger.error("a document could not be sent", job=job_id, pacs=pacs.name, error=describe_error(error))
             state, fault = PENDING, ProblemCode.INTERNAL_ERROR
         self._settle(job_id, pacs, now, state=state, fault=fault)
         return state != PENDING
 
-    def _settle(self, job_id: str, pacs: Pacs, now: datetime, *, state: str, fault: ProblemCode | None) -> None:
+    def _send(self, job_id: str, pacs: Pacs, *, again: bool) -> None:
+        record = self._core.queue.find(job_id)
+        assert record is not None
+        if self._core.queue.successor_of(job_id) is not None:
+            raise SupersededError("more of the study came; the later answer is sent.")
+        send_report(record, report_content(record, self._core.storage), pacs, again=again)
+
+    def _settle(
+        self, job_id: str, pacs: Pacs, now: datetime, *, state: str, fault: ProblemCode | Reason | None
+    ) -> None:
         with self._core.database.writing() as session:
             row = session.get_one(Delivery, (job_id, pacs.name))
             row.state, row.fault, row.attempts = state, fault, row.attempts + 1
@@ -114,22 +132,25 @@ def pause_seconds(attempts: int) -> float:
 
 
 def _unnoted(destination: str) -> Select[str]:
-    """Answered studies that have no row for a destination yet."""
+    """Answered studies from a scanner or a PACS that have no row for a destination yet.
+
+    What was uploaded is not sent: whoever may submit could write into any patient's file.
+    """
     noted = select(Delivery.job_id).where(Delivery.destination == destination)
     return (
         select(Job.id)
         .join(Answer, Answer.job_id == Job.id)
-        .where(Job.kind == JobKind.TRIAGE, Job.pixels, Job.id.not_in(noted))
+        .where(Job.kind == JobKind.TRIAGE, Job.source != "upload", Job.pixels, Job.id.not_in(noted))
         .order_by(Answer.answered_at)
     )
 
 
-def send_report(record: JobRecord, path: Path, pacs: Pacs, *, again: bool) -> None:
+def send_report(record: JobRecord, content: bytes, pacs: Pacs, *, again: bool) -> None:
     """Store a document at a PACS.
 
     Args:
         record: the answer; its identity tells the study.
-        path: the document.
+        content: the document.
         pacs: where to.
         again: whether it was tried before, so that it may be there.
 
@@ -139,22 +160,23 @@ def send_report(record: JobRecord, path: Path, pacs: Pacs, *, again: bool) -> No
     try:
         with httpx2.Client(**connection(pacs)) as client:
             if not (again and _is_there(client, record)):
-                _store(client, pacs, path.read_bytes())
+                _store(client, pacs, content)
     except httpx2.HTTPError as error:
         raise pacs_error(pacs, error) from None
 
 
 def _is_there(client: httpx2.Client, record: JobRecord) -> bool:
     """Whether the PACS has the document of an answer; False where it does not say."""
-    study = f"/studies/{record.identity.study_uid}" if record.identity else ""
+    assert record.shown is not None
+    study = f"/studies/{record.identity.study_uid}" if record.identity and is_uid(record.identity.study_uid) else ""
     response = client.get(
         f"{study}/instances",
-        params={"SOPInstanceUID": report_uid(record.id)},
+        params={"SOPInstanceUID": report_uid(record.shown)},
         headers={"Accept": "application/dicom+json"},
     )
     try:
         return response.status_code == HTTPStatus.OK and bool(response.json())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -177,6 +199,7 @@ def _says_stored(response: httpx2.Response) -> bool:
     """Whether the response names no failed instance; one that can't be read is believed by its status."""
     try:
         said = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
-    return not (isinstance(said, dict) and said.get("00081198", {}).get("Value"))
+    failed = said.get(FAILED) if isinstance(said, dict) else None
+    return not (isinstance(failed, dict) and failed.get("Value"))

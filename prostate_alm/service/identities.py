@@ -9,6 +9,7 @@ from pydicom.datadict import tag_for_keyword
 from prostate_alm.readers.archive import Limits, SourceFile, one_by_one, open_input
 from prostate_alm.readers.dicom import claims_dicom, quiet_pydicom
 from prostate_alm.readers.header import DEFLATED, MALFORMED, HeaderReader
+from prostate_alm.service.instances import is_uid
 from prostate_alm.service.records import Identity
 
 _KEYWORDS = ("PatientName", "PatientID", "AccessionNumber", "StudyInstanceUID", "StudyDate")
@@ -50,4 +51,6 @@ def _identity(file: SourceFile) -> Identity | None:
             texts = ["" if value in (None, MALFORMED) else str(value).strip(" \0")[:_LONGEST] for value in values]
     except Exception:
         return None
-    return Identity(*texts) if header.syntax != DEFLATED and texts[3] else None
+    if not is_uid(texts[3]):
+        texts[3] = ""  # it becomes part of addresses
+    return Identity(*texts) if header.syntax != DEFLATED and any(texts) else None

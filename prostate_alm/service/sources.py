@@ -13,6 +13,7 @@ from prostate_alm.readers.dicom import quiet_pydicom, read_files, scan_of
 from prostate_alm.readers.instance import Instance
 from prostate_alm.readers.series_selection import select_series
 from prostate_alm.report.structured_report import PATIENT_AND_STUDY_KEYWORDS, REFERENCE_KEYWORDS
+from prostate_alm.service.instances import is_uid
 
 _KEYWORDS = [*REFERENCE_KEYWORDS, *PATIENT_AND_STUDY_KEYWORDS]
 
@@ -32,7 +33,9 @@ def source_images(path: Path) -> list[Dataset]:
         images = _chosen(files)
         with quiet_pydicom():
             found = [_header(file) for file in dict.fromkeys(image.path for image in images)]
-        headers = [header for header in found if all(header.get(keyword) for keyword in REFERENCE_KEYWORDS)]
+        headers = [
+            header for header in found if all(is_uid(str(header.get(keyword, ""))) for keyword in REFERENCE_KEYWORDS)
+        ]
     if not headers:
         raise StudyRefusedError(Reason.INPUT_UNREADABLE, "the input holds no DICOM image that can be referred to.")
     return headers

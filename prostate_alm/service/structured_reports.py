@@ -1,8 +1,7 @@
-"""The SR document of an answered study: made from its answer and the headers of its images, and kept beside them."""
+"""The SR document of an answered study, made anew from what is shown and the headers of its images."""
 
-import secrets
+import io
 from http import HTTPStatus
-from pathlib import Path
 
 import structlog
 
@@ -33,8 +32,8 @@ class NoReportError(ProstateALMError):
         self.code = code
 
 
-def report_file(record: JobRecord, storage: Storage) -> Path:
-    """The file with the SR document of an answer as it is shown; the same for ever, as long as the images are kept.
+def report_content(record: JobRecord, storage: Storage) -> bytes:
+    """The DICOM file with the SR document of an answer as it is shown now; the same as long as the answer is.
 
     Raises:
         NoReportError: the study has no answer yet, its images are gone, or no document may refer to them.
@@ -49,24 +48,13 @@ def report_file(record: JobRecord, storage: Storage) -> Path:
             ProblemCode.PIXELS_GONE,
             "the images were deleted after their time; the answer is still there",
         )
-    path = storage.report_of(record.id)
-    if not path.exists():
-        _write(record, storage, path)
-    return path
-
-
-def _write(record: JobRecord, storage: Storage, path: Path) -> None:
-    """Make the document; a reader sees all of it or nothing."""
-    assert record.shown is not None
-    assert record.answered_at is not None
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         images = source_images(study_in(storage.input_of(record.id)))
-        with quiet_pydicom():
-            document = structured_report(
+        with quiet_pydicom(), io.BytesIO() as file:
+            structured_report(
                 record.shown, images, answered_at=record.answered_at, software_version=__version__
-            )
-            document.save_as(temporary)
+            ).save_as(file)
+            return file.getvalue()
     except (StudyUnavailableError, OSError):
         raise
     except Exception as error:  # no images of one patient, or a header that no document can take over
@@ -77,4 +65,3 @@ def _write(record: JobRecord, storage: Storage, path: Path) -> None:
             ProblemCode.SR_NOT_AVAILABLE,
             "the study holds no DICOM images of one patient that a document could refer to; see the answer itself",
         ) from None
-    temporary.replace(path)

@@ -162,8 +162,21 @@ def test_every_image_is_referred_to_and_recorded_as_evidence():
 
 def test_writing_it_again_gives_the_same_document():
     assert written(answer_of()) == written(answer_of())
-    assert read_back(written(answer_of())).SOPInstanceUID == report_uid(ID)
-    assert report_uid(ID) != report_uid("1f" * 16)
+    assert read_back(written(answer_of())).SOPInstanceUID == report_uid(answer_of())
+
+
+def test_another_answer_or_what_is_left_of_one_is_another_document():
+    uids = {report_uid(one) for one in (answer_of(), answer_of(id="1f" * 16), failed(Reason.SUPERSEDED))}
+    assert len(uids) == 3
+
+
+@pytest.mark.parametrize(
+    ("offset", "date", "time"),
+    [("-0800", "20260303", "210607"), ("+0530", "20260304", "103607"), ("+0000", "20260304", "050607")],
+)
+def test_times_are_in_the_zone_that_the_study_states(offset, date, time):
+    document = read_back(written(answer_of(), [image_of(0, TimezoneOffsetFromUTC=offset)]))
+    assert (document.TimezoneOffsetFromUTC, document.ContentDate, document.ContentTime) == (offset, date, time)
 
 
 @pytest.mark.parametrize(

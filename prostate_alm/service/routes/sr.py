@@ -9,7 +9,7 @@ from prostate_alm.service.clock import utc_now
 from prostate_alm.service.core import Core
 from prostate_alm.service.problems import ProblemError, problems
 from prostate_alm.service.routes.studies import StudyId, find_study
-from prostate_alm.service.structured_reports import NoReportError, report_file
+from prostate_alm.service.structured_reports import NoReportError, report_content
 
 MEDIA_TYPE = "application/dicom"
 
@@ -32,10 +32,9 @@ async def get_sr(request: Request, study_id: StudyId) -> Response:
     record = await find_study(request, study_id)
     core: Core = request.app.state.core
     try:
-        path = await run_in_threadpool(report_file, record, core.storage)
+        content = await run_in_threadpool(report_content, record, core.storage)
     except NoReportError as error:
         raise ProblemError(error.status, error.code, detail=str(error)) from None
-    content = await run_in_threadpool(path.read_bytes)
     await run_in_threadpool(_record, core, request.state.caller.name, study_id)
     headers = {"Content-Disposition": f'attachment; filename="{study_id}.dcm"', "Cache-Control": "no-store"}
     return Response(content, headers=headers, media_type=MEDIA_TYPE)

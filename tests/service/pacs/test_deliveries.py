@@ -16,7 +16,7 @@ from prostate_alm.report.structured_report import report_uid
 from prostate_alm.service.deliveries import Deliveries
 from prostate_alm.service.identities import identity_of
 from prostate_alm.service.retention import Retention
-from prostate_alm.service.structured_reports import report_file
+from prostate_alm.service.structured_reports import report_content
 from prostate_alm.service.tables import Audit, Delivery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -31,11 +31,11 @@ def core(core_factory, peer):
 def answered(dicom_folders):
     """Give a study to the intake that is answered at once; returns the job's id."""
 
-    def make(core, *, patient=0, now=NOON):
+    def make(core, *, patient=0, now=NOON, source="stow", content=b"", **arguments):
         folder = core.storage.new_incoming()
         shutil.copytree(dicom_folders[patient], folder / "dicom")
-        sha256 = hashlib.sha256(bytes([patient])).hexdigest()
-        values = {"source": "stow", "token": "scanner", "identity": identity_of(folder / "dicom")}
+        sha256 = hashlib.sha256(bytes([patient]) + content).hexdigest()
+        values = {"source": source, "token": "scanner", "identity": identity_of(folder / "dicom")} | arguments
         return core.intake.accept(folder, content_sha256=sha256, failure=Reason.STUDY_INCOMPLETE, now=now, **values)
 
     return make
@@ -61,8 +61,8 @@ def test_the_document_of_an_answer_is_stored_once(core, peer, answered):
     for second in range(5):
         deliveries.deliver_due(at(second))
     (content,) = peer.stored
-    assert content == report_file(core.queue.find(job_id), core.storage).read_bytes()
-    assert pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID == report_uid(job_id)
+    assert content == report_content(core.queue.find(job_id), core.storage)
+    assert pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID == report_uid(core.queue.find(job_id).shown)
     assert row_of(core, job_id) == ("DELIVERED", 1, None)
     assert told(core)[-1] == ("SR_SENT", "OK")
 
@@ -105,7 +105,7 @@ def test_what_is_not_taken_is_sent_again_after_a_pause_that_grows(core, peer, an
 
 def test_a_document_whose_receipt_was_lost_is_not_sent_again(core, peer, answered):
     job_id, deliveries = answered(core), Deliveries(core)
-    peer.stored.append(report_file(core.queue.find(job_id), core.storage).read_bytes())
+    peer.stored.append(report_content(core.queue.find(job_id), core.storage))
     peer.wrong["store"] = Response(status_code=500)
     deliveries.deliver_due(NOON)
     del peer.wrong["store"]
@@ -141,7 +141,7 @@ def test_only_pacs_that_want_documents_get_them(core_factory, peer, answered):
 
 
 def test_what_no_document_can_be_made_of_is_given_up(core, peer, answered, send):
-    nothing, gone = send("no DICOM", failure=Reason.INPUT_UNREADABLE), answered(core)
+    nothing, gone = send("no DICOM", failure=Reason.INPUT_UNREADABLE, source="stow"), answered(core)
     peer.wrong["store"] = Response(status_code=500)
     deliveries = Deliveries(core)
     deliveries.deliver_due(NOON)
@@ -151,3 +151,30 @@ def test_what_no_document_can_be_made_of_is_given_up(core, peer, answered, send)
     deliveries.deliver_due(at(7200))
     assert row_of(core, gone) == ("ABANDONED", 2, "PIXELS_GONE")
     assert peer.stored == []
+
+
+def test_what_was_uploaded_is_not_written_into_a_patients_file(core, peer, answered):
+    answered(core, source="upload")
+    Deliveries(core).deliver_due(NOON)
+    assert peer.asked == []
+
+
+def test_a_superseded_answer_is_not_sent_after_the_later_one(core, peer, answered):
+    first = answered(core)
+    peer.wrong["store"] = Response(status_code=500)
+    deliveries = Deliveries(core)
+    deliveries.deliver_due(NOON)
+    second = answered(core, content=b"more", now=at(1), supersedes=first)
+    del peer.wrong["store"]
+    deliveries.deliver_due(at(10))
+    assert row_of(core, first)[::2] == ("ABANDONED", "SUPERSEDED")
+    assert row_of(core, second)[0] == "DELIVERED"
+    assert len(peer.stored) == 1
+
+
+@pytest.mark.parametrize("said", ['{"00081198": null}', "[" * 100_000, "7"])
+def test_an_answer_of_any_form_holds_up_no_other_document(core, peer, answered, said):
+    jobs = [answered(core), answered(core, patient=1)]
+    peer.wrong["store"] = Response(said, media_type="application/dicom+json")
+    Deliveries(core).deliver_due(NOON)
+    assert [row_of(core, job)[0] for job in jobs] == ["DELIVERED"] * 2
