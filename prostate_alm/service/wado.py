@@ -1,5 +1,6 @@
 """Fetch a study from a configured PACS: QIDO-RS finds its MR series, WADO-RS brings them (PS3.18 §10.4, §10.6)."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ class SeriesAtPacs:
 
     Attributes:
         uid: its SeriesInstanceUID.
-        instances: how many the PACS says it has; None where it does not say.
+        instances: how many the PACS says it has; None where it does not say, and nobody can tell whether all came.
     """
 
     uid: str = field(repr=False)
@@ -48,7 +49,7 @@ class Pulled:
     failure: Reason | None = None
 
 
-async def pull(pacs: Pacs, study: str, folder: Path, *, max_bytes: int) -> Pulled:
+async def pull(pacs: Pacs, study: str, folder: Path, *, max_bytes: int, quiet_seconds: float) -> Pulled:
     """Fetch the MR images of a study into `folder`.
 
     Args:
@@ -56,6 +57,7 @@ async def pull(pacs: Pacs, study: str, folder: Path, *, max_bytes: int) -> Pulle
         study: its StudyInstanceUID.
         folder: empty; the images lie in it afterwards under names of our own.
         max_bytes: of all instances together.
+        quiet_seconds: the PACS is asked again this long after the first time: a study that grew is still on its way.
 
     Raises:
         PacsError: the PACS does not have it, does not answer, or answers something else.
@@ -65,7 +67,15 @@ async def pull(pacs: Pacs, study: str, folder: Path, *, max_bytes: int) -> Pulle
     try:
         async with httpx2.AsyncClient(**connection(pacs)) as client:
             series = await _mr_series(client, pacs, study)
-            return await _Pull(client, pacs, study, folder, max_bytes).fetch(series)
+            quiet = asyncio.create_task(asyncio.sleep(quiet_seconds))
+            try:
+                pulled = await _Pull(client, pacs, study, folder, max_bytes).fetch(series)
+                await quiet
+            finally:
+                quiet.cancel()
+            if set(await _mr_series(client, pacs, study)) != set(series):
+                pulled.failure = pulled.failure or Reason.STUDY_INCOMPLETE
+            return pulled
     except httpx2.HTTPError as error:
         raise pacs_error(pacs, error) from None
 
@@ -76,8 +86,8 @@ async def _mr_series(client: httpx2.AsyncClient, pacs: Pacs, study: str) -> list
     Raises:
         PacsError: there is no such study, or the answer is no DICOM JSON.
     """
-    path = f"/studies/{study}/series"
-    async with client.stream("GET", path, headers={"Accept": "application/dicom+json"}) as response:
+    path, counts = f"/studies/{study}/series", {"includefield": _INSTANCES}
+    async with client.stream("GET", path, params=counts, headers={"Accept": "application/dicom+json"}) as response:
         if response.status_code == HTTPStatus.OK:
             found = _data_sets(pacs, await _read(pacs, response))
         elif response.status_code in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}:
@@ -147,7 +157,7 @@ class _Pull:
     async def fetch(self, series: Sequence[SeriesAtPacs]) -> Pulled:
         for one in series:
             received = await self._fetch_series(one)
-            if one.instances is not None and received < one.instances:
+            if one.instances is None or received < one.instances:
                 self._fail(Reason.STUDY_INCOMPLETE)
         return self._pulled
 

@@ -48,7 +48,8 @@ PacsName = Annotated[str, Query(max_length=32, description="name of a PACS in th
 async def pull_study(request: Request, study_uid: StudyUID, *, pacs: PacsName, wait: Wait = 0.0) -> Response:
     """Fetch the MR images of a study from a PACS that the settings name, and answer as if they had been sent.
 
-    A study of which the PACS sends less than it announced is answered fail-safe.
+    A study of which the PACS sends less than it announced, or that grew within `complete.quiet_seconds`, is answered
+    fail-safe.
     """
     core: Core = request.app.state.core
     job_id = await _fetch(core, _named(core, pacs), study_uid, request.state.caller.name)
@@ -71,7 +72,10 @@ async def _fetch(core: Core, pacs: Pacs, study: str, caller: str) -> str:
         async with _folder(core) as images:
             try:
                 async with asyncio.timeout(core.settings.upload_seconds):
-                    pulled = await pull(pacs, study, images, max_bytes=core.settings.max_upload_bytes)
+                    pulled = await pull(
+                        pacs, study, images, max_bytes=core.settings.max_upload_bytes,
+                        quiet_seconds=core.settings.complete.quiet_seconds,
+                    )  # fmt: skip
             except TimeoutError:
                 raise _problem(
                     PacsError(ProblemCode.PACS_TIMEOUT, f"the PACS `{pacs.name}` sent the study too slowly.")

@@ -33,7 +33,8 @@ class Peer:
     stored: list[bytes] = field(default_factory=list)
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     wrong: dict[str, Response] = field(default_factory=dict)
-    announced: int | None = None
+    announced: object = None
+    grows: bool = False
     stalls: bool = False
     port: int = 0
 
@@ -45,7 +46,7 @@ class Peer:
         return pydicom.dcmread(io.BytesIO(image), stop_before_pixels=True)
 
     async def query(self, request):
-        series = {}
+        series, asked = {}, sum(path.endswith("/series") for _, path, _ in self.asked)
         for image in self.images:
             header = self.headers_of(image)
             if header.StudyInstanceUID == request.path_params["study"]:
@@ -54,7 +55,7 @@ class Peer:
             {
                 "00080060": {"vr": "CS", "Value": [modality]},
                 "0020000E": {"vr": "UI", "Value": [uid]},
-                "00201209": {"vr": "IS", "Value": [self.announced or len(images)]},
+                "00201209": {"vr": "IS", "Value": [self.announced or len(images) + (self.grows and asked > 1)]},
             }
             for (uid, modality), images in series.items()
         ]

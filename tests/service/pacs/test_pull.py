@@ -15,7 +15,7 @@ def service(run_service, peer, tmp_path):
     """A service that knows the PACS as `main`; its ensemble finds that nobody needs DCE."""
     (tmp_path / "token").write_text("secret-of-the-pacs\n")
     pacs = {"name": "main", "url": peer.url, "token_file": tmp_path / "token", "timeout_seconds": 5}
-    with run_service("never", pacs=[pacs]) as client:
+    with run_service("never", pacs=[pacs], complete={"quiet_seconds": 0.1}) as client:
         yield client
 
 
@@ -66,6 +66,14 @@ def announced_more(peer, _):
     peer.announced = 10_000
 
 
+def growing(peer, _):
+    peer.grows = True
+
+
+def uncounted(peer, _):
+    peer.announced = "many"
+
+
 def other_study(peer, multipart):
     peer.wrong["series"] = multipart([changed(image, StudyInstanceUID="1.2.3") for image in peer.images])
 
@@ -81,6 +89,8 @@ def two_versions(peer, _):
     [
         (truncated, "INPUT_UNREADABLE"),
         (announced_more, "STUDY_INCOMPLETE"),
+        (growing, "STUDY_INCOMPLETE"),
+        (uncounted, "STUDY_INCOMPLETE"),
         (other_study, "INPUT_EMPTY"),
         (two_versions, "SLICE_DUPLICATE"),
     ],
