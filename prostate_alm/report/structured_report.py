@@ -40,6 +40,9 @@ from prostate_alm.report.triage import Basis, Recommendation, TriageAnswer
 SCHEME = "99PALM"
 """Designator of this package's own codes."""
 
+MRI = CodedConcept("113091000", "SCT", "Magnetic resonance imaging")
+"""The procedure: whether the contrast sequence becomes part of it is what the document advises on."""
+
 SERIES_NUMBER = 9901
 SERIES_DESCRIPTION = "DCE triage - Research use only"
 
@@ -186,7 +189,7 @@ def _content(answer: TriageAnswer, images: Sequence[Dataset], software_version: 
                 observer_type=codes.DCM.Device, observer_identifying_attributes=observer
             )
         ),
-        procedure_reported=codes.cid100.MultiparametricMRIOfProstate,
+        procedure_reported=MRI,
         title=codes.DCM.ImagingMeasurementReport,
         imaging_measurements=[
             MeasurementsAndQualitativeEvaluations(
@@ -209,7 +212,7 @@ def _algorithm(answer: TriageAnswer, software_version: str) -> AlgorithmIdentifi
     parameters = [answer.intended_use, f"software: prostate-alm {software_version}"]
     if model is not None:
         parameters += [f"ensemble sha256: {model.sha256}", f"members: {model.members}"]
-    if point is not None:
+    if point is not None and answer.basis is Basis.MODEL:  # it says nothing where the score was not relied on
         parameters += _operating_point(point)
     return AlgorithmIdentification(
         name=model.name if model else "none: no valid ensemble",

@@ -126,6 +126,12 @@ def test_algorithm_is_identified_by_hash_threshold_and_evidence():
     assert f"may be up to {POINT.miss_rate_upper_95:.1%}" in parameters
 
 
+def test_the_evidence_of_the_score_is_left_out_where_the_score_was_not_relied_on():
+    content = written(failed(Reason.MOTION_SUSPECTED))
+    assert b"positives missed" not in content
+    assert b"ensemble sha256" in content
+
+
 def test_without_a_valid_ensemble_there_is_still_a_document():
     document = read_back(written(failed(Reason.ENSEMBLE_INVALID, model=None, operating_point=None)))
     assert ("REASON", "ENSEMBLE_INVALID") in evaluations(document)

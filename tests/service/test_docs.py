@@ -35,8 +35,8 @@ def is_dce_needed():
 
 
 def test_the_client_spares_dce_only_on_the_models_word(is_dce_needed, client, post, dicom_zip):
-    assert not is_dce_needed(lambda: post(client, file=dicom_zip))
     assert is_dce_needed(lambda: post(client, file=dicom_zip, wait=0))
+    assert not is_dce_needed(lambda: post(client, file=dicom_zip))  # the same study: the same answer, now there
     assert is_dce_needed(lambda: post(client, file=b"no study"))
     assert is_dce_needed(lambda: client.get("/v1/studies/nothing"))
     assert is_dce_needed(lambda: client.get("/docs"))
