@@ -1,6 +1,8 @@
 """`prostate-alm serve`: run the triage service."""
 
 import os
+import resource
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -8,6 +10,7 @@ from types import FrameType
 import typer
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
 
 from prostate_alm.errors import ArgumentError
 from prostate_alm.service.app import create_app
@@ -36,12 +39,23 @@ def serve(config: Path | None, *, flags: Mapping[str, object]) -> None:
     check_exposure(settings)
     configure_logs()
     os.umask(0o077)  # the database holds names; what SQLite makes is for this user alone
-    with Storage(settings.storage).locked():
-        app = create_app(settings)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold pixels, names and secrets
+    storage = Storage(settings.storage)
+    with storage.locked():
+        storage.clear_work()
+        tempfile.tempdir = str(storage.new_work("api"))
+        app = _app(settings)
         identity = app.state.model.identity
         typer.echo(f"ensemble {identity.name} {identity.version}, manifest SHA-256 {identity.sha256}", err=True)
         typer.echo(f"operating point {settings.operating_point}; research use only", err=True)
         _Server(app, settings).run()
+
+
+def _app(settings: ServiceSettings) -> FastAPI:
+    try:
+        return create_app(settings)
+    except DBAPIError:
+        raise ArgumentError("the database can't be reached; check `database_url`, and whether it runs.") from None
 
 
 def check_configuration(config: Path | None, *, flags: Mapping[str, object]) -> int:

@@ -15,9 +15,10 @@ from prostate_alm.service.database import Database
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.fault_injection import step
 from prostate_alm.service.jobs import JobQueue
-from prostate_alm.service.records import Identity, identity_row
+from prostate_alm.service.records import Identity
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.storage import Storage
+from prostate_alm.service.supersession import supersede, tell_identity
 from prostate_alm.service.tables import Answer, IdempotencyKey, Job, JobKind, JobState
 
 PASSING = frozenset(
@@ -102,6 +103,8 @@ class Intake:
                 known = self._known(session, content_sha256, token, idempotency_key)
                 if known is not None:
                     _remember(session, token, idempotency_key, content_sha256=content_sha256, job_id=known)
+                    if supersedes is not None:
+                        supersede(session, supersedes, known)
                     return known
                 if failure is None:
                     self._refuse_if_full(session)
@@ -130,8 +133,10 @@ class Intake:
         with self._database.writing() as session:
             self._one_at_a_time(session)
             study = session.get(Job, job_id)
-            if study is None or study.kind != JobKind.TRIAGE or study.state != JobState.DONE or not study.pixels:
-                raise NothingToExplainError("a map needs an answered study whose pixel data are still kept.")
+            if study is None or not self._can_explain(study):
+                raise NothingToExplainError(
+                    "a map needs a study that this ensemble answered, and whose pixel data are still kept."
+                )
             made = select(Job.id).where(Job.explains == job_id, Job.fault.is_(None)).limit(1)
             known = session.scalar(made)
             if known is not None:
@@ -140,6 +145,14 @@ class Intake:
                 session, secrets.token_hex(16), now, kind=JobKind.OCCLUSION, content_sha256=study.content_sha256,
                 source=study.source, token=token, explains=job_id,
             ).id  # fmt: skip
+
+    def _can_explain(self, study: Job) -> bool:
+        return (
+            study.kind == JobKind.TRIAGE
+            and study.state == JobState.DONE
+            and study.pixels
+            and study.model_sha256 == self._model.identity.sha256
+        )
 
     def _one_at_a_time(self, session: Session) -> None:
         """Two requests with the same content must not both find it new; SQLite writes one at a time anyway."""
@@ -164,8 +177,9 @@ class Intake:
             .order_by(Job.received.desc())
         )
         for job_id, recorded in session.execute(rows):
-            if recorded is None or PASSING.isdisjoint(recorded["reasons"]):
-                return _latest(session, job_id)
+            counting = _counting(session, job_id)
+            if counting is not None and (recorded is None or PASSING.isdisjoint(recorded["reasons"])):
+                return counting
         return None
 
     def _refuse_if_full(self, session: Session) -> None:
@@ -185,8 +199,10 @@ class Intake:
 
     def _tell(self, session: Session, job: Job, identity: Identity | None) -> None:
         """What is written beside a new job."""
+        if job.supersedes is not None:
+            supersede(session, job.supersedes, job.id)
         if identity is not None:
-            session.add(identity_row(job.id, identity))
+            tell_identity(session, job, identity)
         detail = {"source": job.source, "content_sha256": job.content_sha256, "supersedes": job.supersedes}
         audit.record(
             session, event=AuditEvent.ACCEPTED, actor=job.token, job_id=job.id, outcome="OK", now=job.received,
@@ -206,10 +222,18 @@ class Intake:
             self._queue.add_answer(session, job.id, self._queue.failed(job, failure), now=now)
 
 
-def _latest(session: Session, job_id: str) -> str:
-    """The job itself, or the last of those that complete its study."""
-    later = session.scalar(select(Job.id).where(Job.supersedes == job_id).order_by(Job.received.desc()).limit(1))
-    return job_id if later is None else _latest(session, later)
+def _counting(session: Session, job_id: str) -> str | None:
+    """The job itself, or the last of those that were made to complete it; None when another of its study counts.
+
+    Then what was sent is the newest again, and is answered anew.
+    """
+    job = session.get_one(Job, job_id)
+    while job.superseded_by is not None:
+        later = session.get_one(Job, job.superseded_by)
+        if later.supersedes != job.id:
+            return None
+        job = later
+    return job.id
 
 
 def _remember(session: Session, token: str, key: str | None, *, content_sha256: str, job_id: str) -> None:

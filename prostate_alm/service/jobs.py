@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from prostate_alm.errors import Reason
 from prostate_alm.report.disclosure import DisclosurePolicy, disclose, still_shown
@@ -15,7 +15,8 @@ from prostate_alm.service.audit import AuditEvent
 from prostate_alm.service.database import Database
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.fault_injection import step
-from prostate_alm.service.records import ClaimedJob, Identity, JobRecord, claimed, identity_row, record
+from prostate_alm.service.records import ClaimedJob, Identity, JobRecord, claimed, identity_of, record
+from prostate_alm.service.supersession import last_of, tell_identity
 from prostate_alm.service.tables import Answer, IdentityRow, Job, JobKind, JobState, Reception
 
 MOST_ATTEMPTS = 2
@@ -88,8 +89,10 @@ class JobQueue:
             held = and_(_held(job), Job.deadline > now)
             if not _changed(session, held, state=JobState.DONE, lease_until=None):
                 return False
-            if identity is not None and session.get(IdentityRow, job.id) is None:
-                session.add(identity_row(job.id, identity))
+            known = session.get(IdentityRow, job.id)
+            whose = identity if known is None else identity_of(known)
+            if whose is not None:
+                tell_identity(session, session.get_one(Job, job.id), whose)
             self.add_answer(
                 session, job.id, recorded, now=now, actor="worker", image_sha256=image_sha256, seconds=seconds
             )
@@ -138,10 +141,10 @@ class JobQueue:
         return next(iter(self._records(and_(Job.kind == JobKind.OCCLUSION, Job.explains == study), 1)), None)
 
     def successor_of(self, study: str) -> str | None:
-        """The newest job that completes this one's study."""
-        newest = select(Job.id).where(Job.supersedes == study).order_by(Job.received.desc(), Job.id).limit(1)
+        """The job whose answer counts in place of this one's."""
         with self._database.reading() as session:
-            return session.scalar(newest)
+            last = last_of(session, study)
+        return None if last == study else last
 
     def settled_among(self, job_ids: Iterable[str]) -> set[str]:
         """Which of these jobs are done."""
@@ -248,9 +251,8 @@ class JobQueue:
 
 def _superseded() -> ColumnElement[bool]:
     """Whether more of the study became a job, or is arriving and will."""
-    later = aliased(Job)
     arriving = exists().where(Reception.job_id == Job.id, Reception.state == "OPEN")
-    return or_(exists().where(later.supersedes == Job.id), arriving).label("superseded")
+    return or_(Job.superseded_by.is_not(None), arriving).label("superseded")
 
 
 def _claimable(now: datetime) -> ColumnElement[bool]:

@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from prostate_alm.report.triage import TriageAnswer
+import structlog
+from pydantic import ValidationError
+
+from prostate_alm.errors import Reason
+from prostate_alm.report.triage import Evidence, TriageAnswer, decide
 from prostate_alm.service.tables import Answer, IdentityRow, Job, JobKind, JobState
+
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -120,8 +127,8 @@ def record(job: Job, answer: Answer | None, identity: IdentityRow | None) -> Job
         model_sha256=job.model_sha256,
         operating_point=job.operating_point,
         answered_at=None if answer is None else answer.answered_at,
-        shown=None if answer is None else TriageAnswer.model_validate(answer.shown),
-        recorded=None if answer is None else TriageAnswer.model_validate(answer.recorded),
+        shown=None if answer is None else _read(job.id, answer.shown),
+        recorded=None if answer is None else _read(job.id, answer.recorded),
         silent=answer is not None and answer.silent,
         audited=answer is not None and answer.audited,
         seconds={} if answer is None else dict(answer.seconds),
@@ -131,6 +138,15 @@ def record(job: Job, answer: Answer | None, identity: IdentityRow | None) -> Job
         explains=job.explains,
         supersedes=job.supersedes,
     )
+
+
+def _read(job_id: str, stored: dict[str, Any]) -> TriageAnswer:
+    """An answer of the database; one of another release that can't be understood any more fails safe."""
+    try:
+        return TriageAnswer.model_validate(stored)
+    except ValidationError:
+        logger.error("answer not understood", job=job_id)
+        return decide(job_id, Evidence(failures=(Reason.INTERNAL_ERROR,)), operating_point=None, model=None)
 
 
 def identity_of(row: IdentityRow) -> Identity:

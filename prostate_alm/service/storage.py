@@ -26,6 +26,7 @@ class Storage:
         self.root = root.absolute()
         self._incoming = self.root / "incoming"
         self._studies = self.root / "studies"
+        self._work = self.root / "work"
 
     def open(self) -> None:
         """Make the folders.
@@ -33,7 +34,7 @@ class Storage:
         Raises:
             OSError: they can't be made.
         """
-        for folder in (self.root, self._incoming, self._studies):
+        for folder in (self.root, self._incoming, self._studies, self._work):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)  # an administrator may have made it, open to others
 
@@ -90,6 +91,21 @@ class Storage:
         for left in self._incoming.iterdir():
             shutil.rmtree(left, ignore_errors=True)
 
+    def new_work(self, process: str) -> Path:
+        """A folder for the temporary files of a process: unpacked studies must not outlive it elsewhere.
+
+        Raises:
+            OSError: the disk is full or not writable.
+        """
+        folder = self._work / process
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def clear_work(self, process: str = "") -> None:
+        """Delete what a process that ended left, or all of them."""
+        for left in [self._work / process] if process else list(self._work.iterdir()):
+            shutil.rmtree(left, ignore_errors=True)
+
     def folder_of(self, job_id: str) -> Path:
         """All files of a job."""
         if not JOB_ID.fullmatch(job_id):
@@ -107,10 +123,6 @@ class Storage:
     def occlusion_of(self, job_id: str) -> Path:
         """The occlusion maps, once they were asked for."""
         return self.folder_of(job_id) / "occlusion.npz"
-
-    def report_of(self, job_id: str) -> Path:
-        """The answer as a DICOM SR."""
-        return self.folder_of(job_id) / "sr.dcm"
 
     def adopt(self, incoming: Path, job_id: str) -> None:
         """Make a received folder the input of a job.

@@ -1,11 +1,14 @@
 """Keeps one worker process running: starts it, ends it when it hangs, starts the next."""
 
 import json
+import os
 import secrets
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -13,6 +16,8 @@ import structlog
 from prostate_alm.service.clock import utc_now
 from prostate_alm.service.core import Core
 from prostate_alm.service.descriptions import describe_error
+from prostate_alm.service.fault_injection import VARIABLE
+from prostate_alm.service.settings import PREFIX
 from prostate_alm.service.tables import WorkerState
 
 logger = structlog.get_logger()
@@ -96,7 +101,11 @@ class Supervisor:
     def _spawn(self) -> None:
         self._worker_id = secrets.token_hex(16)
         self._started = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-m", "prostate_alm.service.worker"], stdin=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prostate_alm.service.worker"],
+            stdin=subprocess.PIPE,
+            env=_environment(self._core.storage.new_work(self._worker_id)),
+        )
         self._process = process
         start = {
             "worker_id": self._worker_id,
@@ -122,8 +131,16 @@ class Supervisor:
     def _close(self, process: subprocess.Popen[bytes]) -> None:
         """Close our end, and forget a worker that could not do so itself."""
         assert process.stdin is not None
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        self._core.storage.clear_work(self._worker_id)
         try:
             self._core.workers.remove(self._worker_id)
         except Exception as error:
             logger.error("worker not forgotten", worker=self._worker_id, error=describe_error(error))
+
+
+def _environment(temporary: Path) -> dict[str, str]:
+    """The environment of a worker, which reads what strangers send: without our secrets, and with its own folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) or name == VARIABLE}
+    return kept | {"TMPDIR": str(temporary)}

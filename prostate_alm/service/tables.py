@@ -84,6 +84,7 @@ class Job(Table):
     fault: Mapped[str | None] = mapped_column(String(64))
     explains: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     supersedes: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    superseded_by: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
 
 
 class Answer(Table):

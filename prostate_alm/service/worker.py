@@ -7,6 +7,7 @@ line, and ends when the API dies; then the worker ends too.
 import hashlib
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -123,6 +124,8 @@ class Worker:
 
     def _explain(self, job: ClaimedJob) -> Callable[..., bool]:
         """Make a map; returns what closes its job, or puts it back behind a study."""
+        if self._pipeline is None or self._pipeline.ensemble.sha256 != job.model_sha256:
+            return partial(self._core.queue.finish, job, Reason.MODEL_DIFFERS)
         try:
             self._make_map(job)
         except PatientWaitsError:
@@ -160,8 +163,9 @@ def serve_jobs(worker_id: str, settings: ServiceSettings, model: DeployedModel, 
     heartbeat = Heartbeat(worker_id, core, lost=_end_lost)
     with heartbeat.beating():
         pipeline = _load(settings)
-        if pipeline is None:
-            core.workers.become(worker_id, WorkerState.FAULT, now=utc_now(), fault=Reason.ENSEMBLE_INVALID)
+        if pipeline is None or pipeline.ensemble.sha256 != model.identity.sha256:
+            fault = Reason.ENSEMBLE_INVALID if pipeline is None else Reason.MODEL_DIFFERS
+            core.workers.become(worker_id, WorkerState.FAULT, now=utc_now(), fault=fault)
         else:
             core.workers.become(worker_id, WorkerState.READY, now=utc_now(), backend=pipeline.ensemble.backend)
         Worker(core, heartbeat, pipeline=pipeline).run(stop)
@@ -195,6 +199,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Read the settings from standard input and work."""
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API tells us when to stop

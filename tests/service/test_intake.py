@@ -167,6 +167,41 @@ def test_a_completed_study_supersedes_the_earlier_one(core, send):
     assert send("half a study", now=LATER) == second
 
 
+OTHER = Identity("CANARY^NAME", "CANARY1", "CANARY2", "1.2.4", "20260101")
+
+
+def test_the_newest_of_a_study_counts_whatever_way_it_came(core, send):
+    whose = Identity("CANARY^NAME", "CANARY1", "CANARY2", "1.2.3", "20260101")
+    first = send("pulled too early", identity=whose, source="pull")
+    job = core.queue.claim("worker", NOON, 10)
+    core.queue.settle(job, core.queue.failed(job, Reason.T2_MISSING), NOON)
+    other = send("another patient", identity=OTHER)
+    second = send("pulled again", identity=whose, source="pull", token="another", now=LATER)
+    assert [core.queue.successor_of(job_id) for job_id in (first, other, second)] == [second, None, None]
+    third = send("a zip of it", now=LATER + timedelta(seconds=1))
+    while (job := core.queue.claim("worker", LATER, 10)).id != third:
+        pass
+    core.queue.settle(job, core.queue.failed(job, Reason.T2_MISSING), LATER, identity=whose)  # found in its files
+    assert [core.queue.successor_of(job_id) for job_id in (first, second, third)] == [third, third, None]
+    assert send("pulled again", now=LATER + timedelta(seconds=2)) not in {first, second, third}
+
+
+def test_an_earlier_study_that_is_answered_later_does_not_count(core, send):
+    whose = Identity("CANARY^NAME", "CANARY1", "CANARY2", "1.2.3", "20260101")
+    first, second = send("early"), send("late", now=LATER, identity=whose)
+    job = core.queue.claim("worker", LATER, 10)
+    assert job.id == first
+    core.queue.settle(job, core.queue.failed(job, Reason.T2_MISSING), LATER, identity=whose)
+    assert (core.queue.successor_of(first), core.queue.successor_of(second)) == (second, None)
+
+
+def test_a_map_is_not_made_by_another_ensemble(core, core_factory, send, answer_factory):
+    study = send("a study")
+    answer(core, lambda job: answer_factory(id=job.id))
+    with pytest.raises(NothingToExplainError):
+        core_factory(parcel="always").intake.explain(study, token="test", now=LATER)
+
+
 def test_a_map_is_made_once_for_an_answered_study(core, send, answer_factory):
     study = send("a study")
     with pytest.raises(NothingToExplainError):

@@ -217,6 +217,17 @@ def test_an_answer_counts_no_more_when_the_service_is_changed(core_factory, not_
     counts_no_more(core_factory(**settings), not_needed, reason)
 
 
+def test_an_answer_of_another_release_fails_safe_and_hides_no_other(core, send):
+    job_id, other = send(), send("another", now=after(1))
+    with core.database.writing() as session:
+        foreign = {"id": job_id, "recommendation": "DCE_NOT_NEEDED", "reasons": ["A_CODE_OF_ANOTHER_RELEASE"]}
+        values = {"silent": False, "audited": False, "seconds": {}}
+        session.add(Answer(job_id=job_id, answered_at=NOON, shown=foreign, recorded=foreign, **values))
+    assert [job.id for job in core.queue.newest(9)] == [other, job_id]
+    shown = core.queue.find(job_id).shown
+    assert (shown.recommendation, shown.reasons) == (Recommendation.DCE_RECOMMENDED, (Reason.INTERNAL_ERROR,))
+
+
 def test_the_newest_studies_come_first(core, send):
     sent = [send(f"study {number}", now=after(number)) for number in range(4)]
     assert [job.id for job in core.queue.newest(3)] == sent[:0:-1]

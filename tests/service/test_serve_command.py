@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import psutil
@@ -105,12 +106,17 @@ def test_it_outlives_its_worker_and_its_answers_outlive_it(parcels, dicom_zip, t
         first = worker_of(process)
         assert "torch" not in "".join(mapped.path for mapped in psutil.Process(process.pid).memory_maps())
         assert first is not None
+        environment = first.environ()
+        assert not [name for name in environment if name.startswith("PROSTATE_ALM_TOKEN")]
+        assert Path(environment["TMPDIR"]).parent == tmp_path / "storage" / "work"
         first.kill()
         answer = post(client, dicom_zip)  # waits for the next worker
         assert (answer.status_code, answer.json()["basis"]) == (200, "MODEL")
         assert client.get("/v1/model", headers={"Authorization": "none"}).status_code == 401
         second = worker_of(process)
+        assert second is not None
         assert is_gone(first)
+        assert not Path(environment["TMPDIR"]).exists()  # whatever it had unpacked there
         process.kill()
         eventually(lambda: is_gone(second))
     events = [json.loads(line) for line in said if line.startswith("{")]
@@ -124,6 +130,17 @@ def test_it_outlives_its_worker_and_its_answers_outlive_it(parcels, dicom_zip, t
         process.terminate()
         assert process.wait(60) in (0, -signal.SIGTERM)
         assert is_gone(third)
+
+
+def test_a_database_that_is_away_is_said_in_a_sentence(parcels, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROSTATE_ALM_DATABASE_URL", "postgresql://me:CANARY@127.0.0.1:1/name")
+    arguments = ["serve", "--ensemble", str(parcels["never"]), "--storage", str(tmp_path / "storage")]
+    command = [sys.executable, "-m", "prostate_alm.cli", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "database_url" in done.stderr
+    assert "CANARY" not in done.stderr
+    assert len(done.stderr.splitlines()) < 10
 
 
 def check(*arguments, **environment):

@@ -27,7 +27,7 @@ def test_the_secret_of_audits_is_made_once_and_for_nobody_else(tmp_path):
     assert len(secret) == 32
     assert Storage(tmp_path).audit_secret() == secret
     assert (tmp_path / "audit.key").stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.key", "incoming", "studies"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.key", "incoming", "studies", "work"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "a" * 31, "A" * 32, "../" + "a" * 29])

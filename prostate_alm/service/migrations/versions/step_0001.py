@@ -52,6 +52,7 @@ def _jobs() -> None:
         _text("fault", 64, nullable=True),
         sa.Column("explains", sa.String(32), sa.ForeignKey("jobs.id"), nullable=True, index=True),
         sa.Column("supersedes", sa.String(32), sa.ForeignKey("jobs.id"), nullable=True),
+        sa.Column("superseded_by", sa.String(32), sa.ForeignKey("jobs.id"), nullable=True),
     )
     op.create_index("ix_jobs_received", "jobs", ["received"])
     op.create_index("jobs_by_state", "jobs", ["state", "received"])
