@@ -17,8 +17,9 @@ WORKERS ?= 2
 demo: $(READY)
 	$(BIN)/prostate-alm demo --out demo
 
+# one thread a test: several of them wait for each other on a busy machine
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .
