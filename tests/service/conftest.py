@@ -6,6 +6,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import zipfile
@@ -18,6 +19,7 @@ from pathlib import Path
 import pg8000.native
 import pydicom
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
 from prostate_alm.datasets.synthetic.cohort import CohortPlan
@@ -39,6 +41,15 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 OWNER = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
 NEVER, ALWAYS = 1e6, -1e6  # thresholds that no logit and every logit reaches
+
+
+@pytest.fixture(autouse=True)
+def _logs_on_stderr():
+    """As in the service: a worker's thread must not write into what a command printed."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
