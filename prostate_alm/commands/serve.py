@@ -3,7 +3,8 @@
 import os
 import resource
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -38,17 +39,32 @@ def serve(config: Path | None, *, flags: Mapping[str, object]) -> None:
     settings = load_settings(config, environment=os.environ, flags=flags)
     check_exposure(settings)
     configure_logs()
-    os.umask(0o077)  # the database holds names; what SQLite makes is for this user alone
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold pixels, names and secrets
     storage = Storage(settings.storage)
     with storage.locked():
         storage.clear_work()
-        tempfile.tempdir = str(storage.new_work("api"))
-        app = _app(settings)
-        identity = app.state.model.identity
-        typer.echo(f"ensemble {identity.name} {identity.version}, manifest SHA-256 {identity.sha256}", err=True)
-        typer.echo(f"operating point {settings.operating_point}; research use only", err=True)
-        _Server(app, settings).run()
+        with _keeping_to_itself(storage.new_work("api")):
+            _run(settings)
+
+
+def _run(settings: ServiceSettings) -> None:
+    app = _app(settings)
+    identity = app.state.model.identity
+    typer.echo(f"ensemble {identity.name} {identity.version}, manifest SHA-256 {identity.sha256}", err=True)
+    typer.echo(f"operating point {settings.operating_point}; research use only", err=True)
+    _Server(app, settings).run()
+
+
+@contextmanager
+def _keeping_to_itself(temporary: Path) -> Iterator[None]:
+    """Files for this user alone, temporary ones in the storage, and no core, which would hold pixels and secrets."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    before, mask = tempfile.tempdir, os.umask(0o077)
+    tempfile.tempdir = str(temporary)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        os.umask(mask)
 
 
 def _app(settings: ServiceSettings) -> FastAPI:
