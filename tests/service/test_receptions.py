@@ -182,27 +182,27 @@ def test_a_kill_in_the_middle_of_a_request_leaves_the_study_broken(core, series)
     assert incomplete(core, after_the_restart.close_ripe(later(NOON, 600)))
 
 
-def test_one_of_two_requests_at_a_time_that_breaks_off_breaks_the_study(core, series):
-    receptions = Receptions(core)
-    files = series(T2, DWI, ADC)
+def in_two_requests(core, receptions, files):
+    """Half of the images each, in turn."""
     boxes = [receptions.inbox("scanner", lambda: NOON) for _ in range(2)]
     for number, file in enumerate(files):
         copy = shutil.copy(file, core.storage.root / "part")
         boxes[number % 2].take(read_instance_file(copy), copy)
-    boxes[0].close(whole=False)
-    boxes[1].close(whole=True)
+    return boxes
+
+
+def test_one_of_two_requests_at_a_time_that_breaks_off_breaks_the_study(core, series):
+    receptions = Receptions(core)
+    first, second = in_two_requests(core, receptions, series(T2, DWI, ADC))
+    first.close(whole=False)
+    second.close(whole=True)
     assert receptions.close_ripe(later(NOON, 599)) == []
     assert incomplete(core, receptions.close_ripe(later(NOON, 600)))
 
 
 def test_two_requests_at_a_time_that_end_well_make_a_whole_study(core, series):
     receptions = Receptions(core)
-    files = series(T2, DWI, ADC)
-    boxes = [receptions.inbox("scanner", lambda: NOON) for _ in range(2)]
-    for number, file in enumerate(files):
-        copy = shutil.copy(file, core.storage.root / "part")
-        boxes[number % 2].take(read_instance_file(copy), copy)
-    for box in boxes:
+    for box in in_two_requests(core, receptions, series(T2, DWI, ADC)):
         box.close(whole=True)
     assert len(receptions.close_ripe(later(NOON, 30))) == 1
 
