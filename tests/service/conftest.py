@@ -159,6 +159,12 @@ class NoHost:
         pass
 
 
+@pytest.fixture(scope="session")
+def no_host():
+    """What `create_app` takes for a service without a worker."""
+    return NoHost
+
+
 def run_postgresql(program, *arguments):
     subprocess.run([BINARIES[-1] / program, *arguments], check=True, capture_output=True, user=OWNER, cwd="/")
 

@@ -18,27 +18,14 @@ from prostate_alm.service.app import create_app
 from prostate_alm.service.settings import ServiceSettings
 
 
-class NoHost:
-    """No worker: what is sent waits."""
-
-    def __init__(self, core):
-        pass
-
-    def start(self):
-        pass
-
-    def stop(self):
-        pass
-
-
 @pytest.fixture(scope="module")
-def app(parcels, tmp_path_factory):
+def app(parcels, tmp_path_factory, no_host):
     storage = tmp_path_factory.mktemp("fuzz") / "storage"
     values = ServiceSettings(
         ensemble=parcels["never"], storage=storage, requests_per_minute=100_000, free_disk_bytes=0,
         max_upload_bytes=100_000, queue_size=10_000,
     )  # fmt: skip
-    made = create_app(values, host=NoHost)
+    made = create_app(values, host=no_host)
     with TestClient(made, base_url="http://localhost"):
         yield made
 

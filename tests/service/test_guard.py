@@ -21,21 +21,8 @@ OURS = {"Origin": "http://triage.example"}
 OPEN = {"/healthz/live", "/healthz/ready", "/login"}
 
 
-class NoHost:
-    """No worker: what is sent waits."""
-
-    def __init__(self, core):
-        pass
-
-    def start(self):
-        pass
-
-    def stop(self):
-        pass
-
-
 @pytest.fixture
-def service(parcels, tmp_path):
+def service(parcels, tmp_path, no_host):
     """A service behind three tokens."""
     names = {"scanner": [TokenScope.SUBMIT, TokenScope.READ], "viewer": [TokenScope.READ], "ops": [TokenScope.METRICS]}
     made = {name: new_token(name, scopes) for name, scopes in names.items()}
@@ -45,7 +32,7 @@ def service(parcels, tmp_path):
         ServiceSettings(
             ensemble=parcels["never"], storage=tmp_path / "storage", tokens_file=tokens_file, free_disk_bytes=0
         ),
-        host=NoHost,
+        host=no_host,
     )
     with TestClient(app, base_url="http://triage.example", follow_redirects=False) as client:
         yield SimpleNamespace(client=client, app=app, tokens={name: token for name, (token, _) in made.items()})
@@ -160,10 +147,10 @@ def test_metrics_need_their_scope_and_count_by_template(service):
     assert "prostate_alm_database_up 1.0" in figures.text
 
 
-def test_a_short_token_or_one_that_is_missing_keeps_the_service_down(parcels, tmp_path):
+def test_a_short_token_or_one_that_is_missing_keeps_the_service_down(parcels, tmp_path, no_host):
     settings = ServiceSettings(ensemble=parcels["never"], storage=tmp_path / "s", token=SecretStr("short"))
     with pytest.raises(ValueError, match="16"):
-        create_app(settings, host=NoHost)
+        create_app(settings, host=no_host)
 
 
 def test_the_document_names_problems_and_tokens(service):
