@@ -79,13 +79,11 @@ def still_shown(shown: TriageAnswer, *, superseded: bool, deployed: bool, policy
         deployed: whether the service still runs the ensemble and the operating point that gave it.
         policy: what the deployment chooses now. Whoever switches the silent mode on hides what was shown before, too.
     """
-    if shown.basis is not Basis.MODEL:
-        return shown  # recommends DCE and tells no score
-    if superseded:
+    if shown.basis is Basis.MODEL and superseded:
         return hidden(shown, Reason.SUPERSEDED)
-    if not deployed:
+    if shown.basis is Basis.MODEL and not deployed:
         return hidden(shown, Reason.MODEL_DIFFERS)
-    return hidden(shown, Reason.SILENT_MODE) if policy.silent else shown
+    return hidden(shown, Reason.SILENT_MODE) if policy.silent else shown  # one that failed safe may bear a score, too
 
 
 def is_drawn(policy: DisclosurePolicy, content: str) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prostate_alm.errors import ArgumentError, Reason
-from prostate_alm.report.disclosure import Disclosed, DisclosurePolicy, disclose, is_drawn
+from prostate_alm.report.disclosure import Disclosed, DisclosurePolicy, disclose, is_drawn, still_shown
 from prostate_alm.report.triage import Basis, Recommendation
 
 SECRET = b"of this deployment alone"
@@ -108,3 +108,24 @@ def test_a_policy_that_can_not_be_kept_is_refused(arguments, words):
 
 def test_the_secret_is_in_no_repr():
     assert "deployment" not in repr(DisclosurePolicy(audit_share=0.1, secret=SECRET))
+
+
+NEAR = {"member_logits": (0.4999, 0.4999, 0.4999)}  # fails safe, with a score
+
+
+@pytest.mark.parametrize("changes", [LOW, HIGH, FAILED, NEAR])
+def test_what_was_shown_is_hidden_once_the_service_is_silent(answer_factory, changes):
+    shown = answer_factory(**changes)
+    now = still_shown(shown, superseded=False, deployed=True, policy=DisclosurePolicy(silent=True))
+    assert is_hidden(now, Reason.SILENT_MODE)
+    assert still_shown(shown, superseded=False, deployed=True, policy=DisclosurePolicy()) == shown
+
+
+@pytest.mark.parametrize("changes", [LOW, HIGH])
+@pytest.mark.parametrize(
+    ("superseded", "deployed", "reason"),
+    [(True, True, Reason.SUPERSEDED), (False, False, Reason.MODEL_DIFFERS), (True, False, Reason.SUPERSEDED)],
+)
+def test_the_models_word_holds_no_longer_than_what_it_rests_on(answer_factory, changes, superseded, deployed, reason):
+    now = still_shown(answer_factory(**changes), superseded=superseded, deployed=deployed, policy=DisclosurePolicy())
+    assert is_hidden(now, reason)
