@@ -1,7 +1,7 @@
 """The FastAPI app: what it is made of and what runs beside it."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 
 from fastapi import FastAPI
 
@@ -49,17 +49,9 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         core.storage.clear_incoming()
         retention.clear_strays()
-        worker = host(core)
-        _tell(core, AuditEvent.SERVICE_STARTED)
-        worker.start()
-        try:
-            with periodic.running(app.state.periodics):
-                async with watch.running():
-                    yield
-        finally:
-            worker.stop()
-            _tell(core, AuditEvent.SERVICE_STOPPED)
-            core.database.close()
+        with closing(core.database), _at_work(core, host), periodic.running(app.state.periodics):
+            async with watch.running():
+                yield
 
     app = FastAPI(
         title="Prostate ALM triage",
@@ -71,9 +63,32 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
     )
     app.state.core, app.state.watch, app.state.readiness = core, watch, readiness
     app.state.settings, app.state.storage, app.state.model = settings, core.storage, core.model
-    app.state.receptions = receptions = Receptions(core)
+    app.state.receptions = Receptions(core)
     app.state.database, app.state.queue, app.state.intake = core.database, core.queue, core.intake
-    app.state.periodics = [
+    app.state.periodics = _periodics(core, readiness, retention, app.state.receptions)
+    for area in (studies, model, dicomweb, pull, sr, health, metrics, login, page):
+        app.include_router(area.router)
+    add_problem_handlers(app)
+    describe_api(app)
+    add_guards(app, settings)
+    return app
+
+
+@contextmanager
+def _at_work(core: Core, host: Callable[[Core], WorkerHost]) -> Iterator[None]:
+    """A worker for as long as the service runs."""
+    worker = host(core)
+    _tell(core, AuditEvent.SERVICE_STARTED)
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        _tell(core, AuditEvent.SERVICE_STOPPED)
+
+
+def _periodics(core: Core, readiness: Readiness, retention: Retention, receptions: Receptions) -> list[Periodic]:
+    return [
         Periodic("the clock of deadlines", EXPIRE_SECONDS, core.queue.expire),
         Periodic("readiness", EVERY_SECONDS, readiness.check),
         Periodic("retention", RETENTION_SECONDS, retention.sweep),
@@ -81,12 +96,6 @@ def create_app(settings: ServiceSettings, *, host: Callable[[Core], WorkerHost] 
         Periodic("old receptions", RETENTION_SECONDS, receptions.sweep),
         Periodic("deliveries", DELIVERY_SECONDS, Deliveries(core).deliver_due),
     ]
-    for area in (studies, model, dicomweb, pull, sr, health, metrics, login, page):
-        app.include_router(area.router)
-    add_problem_handlers(app)
-    describe_api(app)
-    add_guards(app, settings)
-    return app
 
 
 def _tell(core: Core, event: AuditEvent) -> None:
