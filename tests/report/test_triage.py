@@ -74,6 +74,13 @@ def test_a_score_just_below_the_threshold_is_not_believed(below):
     assert result.reasons == (Reason.NEAR_THRESHOLD,)
 
 
+def test_the_guard_band_reaches_to_its_own_edge():
+    two = ModelIdentity(name="prostate_dce", version="0.1.0", sha256=MODEL.sha256, members=2)
+    edge = POINT.threshold - GUARD_BAND  # the mean of two such logits is exactly this
+    assert answer(model=two, member_logits=(edge,) * 2).reasons == (Reason.NEAR_THRESHOLD,)
+    assert answer(model=two, member_logits=(math.nextafter(edge, -1),) * 2).reasons == ()
+
+
 def test_the_mean_is_taken_of_logits_not_of_probabilities():
     # mean logit -1.33 is below the threshold; the mean probability 0.67 has a logit above it
     result = answer(member_logits=(3.0, 3.0, -10.0))
