@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prostate_alm.datasets.datalist import make_datalist, write_datalist
+from prostate_alm.datasets.datalist import Datalist, make_datalist, write_datalist
 from prostate_alm.datasets.parallel import in_processes
 from prostate_alm.datasets.synthetic.dicom_writer import write_dicom_study
 from prostate_alm.datasets.synthetic.patient import synthesize_study
@@ -74,7 +74,17 @@ def synthesize_cohort(out: Path, plan: CohortPlan, *, workers: int = 1) -> Path:
     everyone = [*plan.of_split("training"), *plan.of_split("test")]
     write = partial(_write_patient, _patients_folder(out, plan.format), plan.format)
     in_processes(write, everyone, workers=workers, title="synthesizing patients")
-    return _write_labels(out, everyone) if plan.format == "dicom" else _write_datalist(out, plan)
+    if plan.format == "dicom":
+        return _write_labels(out, everyone)
+    write_datalist(cohort_datalist(plan), out / "datalist.json")
+    return out / "datalist.json"
+
+
+def cohort_datalist(plan: CohortPlan) -> Datalist:
+    """The datalist of a cohort of NIfTI files; nothing is rendered for it."""
+    training = [_entry(patient, index) for index, patient in enumerate(plan.of_split("training"))]
+    test = [_entry(patient, len(training) + index) for index, patient in enumerate(plan.of_split("test"))]
+    return make_datalist(f"synthetic-{plan.difficulty}-{plan.seed}", training=training, test=test)
 
 
 def _claim(out: Path, plan: CohortPlan) -> None:
@@ -114,14 +124,6 @@ def _write_patient(parent: Path, kind: str, plan: PatientPlan) -> None:
     else:
         write_nifti_study(study, partial_folder)
     partial_folder.replace(parent / plan.key)
-
-
-def _write_datalist(out: Path, plan: CohortPlan) -> Path:
-    training = [_entry(patient, index) for index, patient in enumerate(plan.of_split("training"))]
-    test = [_entry(patient, len(training) + index) for index, patient in enumerate(plan.of_split("test"))]
-    datalist = make_datalist(f"synthetic-{plan.difficulty}-{plan.seed}", training=training, test=test)
-    write_datalist(datalist, out / "datalist.json")
-    return out / "datalist.json"
 
 
 def _entry(patient: PatientPlan, index: int) -> dict[str, Any]:
