@@ -105,6 +105,7 @@ def train(
     folds: Annotated[int | None, typer.Option(help="Folds; default 5 where it divides the members.", min=2)] = None,
     profile: Annotated[str, typer.Option(help="Voxels: tiny, fast or full.")] = "fast",
     epochs: Annotated[int | None, typer.Option(help="Default: the bundle's.", min=1)] = None,
+    loss: Annotated[str | None, typer.Option(help="Base loss: bce, s-fl, w-bce, ...; default: the bundle's.")] = None,
     alm: Annotated[bool, typer.Option(help="Ranking constraint on, or the base loss alone.")] = True,
     seed: Annotated[int, typer.Option(help="Of splits and members.")] = 0,
     calibration: Annotated[Path | None, typer.Option(help="Datalist of untouched patients.")] = None,
@@ -121,6 +122,8 @@ def train(
     settings: dict[str, Any] = {"profile": profile, "alm": alm, **_settings(override or [])}
     if epochs is not None:
         settings["max_epochs"] = epochs
+    if loss is not None:
+        settings["loss_name"] = loss
     if device != "auto":
         settings["device"] = f"$torch.device('{device}')"
     run = EnsembleRun(
@@ -197,12 +200,15 @@ def token(
 
 @app.command()
 def benchmark(
-    table: Annotated[str, typer.Argument(help="table1, 2, 4 to 13 or 16 of the paper, or control.")],
-    data: Annotated[Path, typer.Option(help="Folder of the official CIFAR archives.")],
+    table: Annotated[str, typer.Argument(help="table1 to table16 of the paper, control or cohort-control.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of the CIFAR archives; tables 3, 14, 15: a cohort's or its datalist.")
+    ],
     out: OutDir,
     budget: Annotated[str, typer.Option(help="smoke, reduced or paper.")] = "reduced",
     ratio: Annotated[list[int] | None, typer.Option(help="Only these class ratios of the table.")] = None,
     loss: Annotated[list[str] | None, typer.Option(help="Only these losses of the table, and ALM on them.")] = None,
+    where: Annotated[str | None, typer.Option(help="Only test patients with COLUMN=VALUE in the datalist.")] = None,
     workers: Workers = None,
     backend: Annotated[str, typer.Option(help="local or ray.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: one on this machine.")] = None,
@@ -221,6 +227,7 @@ def benchmark(
         address=address,
         ratios=ratio or (),
         losses=loss or (),
+        where=where,
         gpus=gpus,
     )
     typer.echo(written.read_text(encoding="utf-8"))

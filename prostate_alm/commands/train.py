@@ -41,4 +41,8 @@ def max_epochs(run: EnsembleRun) -> int:
 
 def _draw(progress: Progress, bars: Mapping[int, TaskID], step: MemberProgress) -> None:
     auc = "" if step.epoch == 0 else f", validation AUC {step.auc:.3f}"
-    progress.update(bars[step.member], completed=step.epoch, description=f"member {step.member}{auc}")
+    bar, description = bars[step.member], f"member {step.member}{auc}"
+    if step.done:  # at the last epoch, or early
+        progress.update(bar, completed=step.epoch, total=step.epoch, description=description)
+    else:
+        progress.update(bar, completed=step.epoch, description=description)

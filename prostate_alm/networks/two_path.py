@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from prostate_alm.errors import ArgumentError
+from prostate_alm.networks.normalised_linear import NormalisedLinear
 
 Size = Sequence[int]
 
@@ -27,6 +28,7 @@ class TwoPathNet(nn.Module):
         depth_pools: how many of the first blocks pool along D too; the others pool in the plane only.
         normalise: batch normalisation in each block.
         dropout: probability of dropping a feature before the fully connected layer.
+        cosines: the logit is a difference of scaled cosines, which LDAM needs (`NormalisedLinear`).
 
     Raises:
         ArgumentError: a channel list or `widths` is empty, or `dropout` is outside [0, 1).
@@ -43,6 +45,7 @@ class TwoPathNet(nn.Module):
         depth_pools: int = 2,
         normalise: bool = True,
         dropout: float = 0.3,
+        cosines: bool = False,
     ) -> None:
         super().__init__()
         if not (t2_channels and diffusion_channels and widths):
@@ -61,7 +64,10 @@ class TwoPathNet(nn.Module):
             depth_pools=depth_pools,
             normalise=normalise,
         )
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(4 * widths[-1], 1))
+        features = 4 * widths[-1]
+        self.head = nn.Sequential(
+            nn.Dropout(dropout), NormalisedLinear(features) if cosines else nn.Linear(features, 1)
+        )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """``[B, C, H, W, D]`` -> one logit a study, ``[B, 1]``."""

@@ -7,7 +7,7 @@ from prostate_alm.errors import TrainingError
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
 from prostate_alm.evaluation.reference import GoldenCase, Reference
 from prostate_alm.evaluation.roc import auc
-from prostate_alm.parcel import MANIFEST, sha256_of
+from prostate_alm.parcel import MANIFEST
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.phantoms import golden_images
 from prostate_alm.training.ensemble import EnsembleRun
@@ -90,7 +90,6 @@ def _content(
     reference: Reference,
 ) -> EnsembleContent:
     first = members[0]
-    datalist_sha256 = sha256_of(run.datalist)
     settings = {name: value for name, value in first.settings.items() if isinstance(value, str | int | float | bool)}
     training = {"bundle": run.bundle.name, "members": run.members, **settings}
     return EnsembleContent(
@@ -108,9 +107,9 @@ def _content(
             points=points,
             reference=reference,
             out_of_fold_auc=auc(scores.logits, scores.labels),
-            datalist_sha256=datalist_sha256,
+            settings=first.settings,
         ),
         seeds=[member.seed for member in members],
-        datalist_sha256=datalist_sha256,
+        datalist_sha256=first.settings["datalist"],
         training=training,
     )

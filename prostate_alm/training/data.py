@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai.data.dataloader import DataLoader
 from monai.transforms.compose import Compose
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.datasets.splits import member_split
+from prostate_alm.errors import ArgumentError
+from prostate_alm.losses import ClassAwareBatchSampler
 from prostate_alm.networks.weights import load_weights, save_atomically
 
 FILES = ("t2", "dwi", "adc")
@@ -32,6 +35,7 @@ class MemberData:
         training: entries with absolute paths.
         validation: entries with absolute paths.
         test: entries that no member ever sees.
+        counts: training entries of label 0 and of label 1.
         num_samples: one more than the largest index of the training and validation entries.
         sha256: of the datalist.
     """
@@ -41,6 +45,8 @@ class MemberData:
         entries = content.entries("training")
         self.training, self.validation = member_split(entries, member=member, repeats=repeats, folds=folds, seed=seed)
         self.test = content.entries("test")
+        positives = sum(int(entry["label"]) for entry in self.training)
+        self.counts = (len(self.training) - positives, positives)
         self.num_samples = max(int(entry["index"]) for entry in entries) + 1
         self.sha256 = content.sha256
 
@@ -88,3 +94,41 @@ class CachedDataset(Dataset[dict[str, Any]]):
         stats = [Path(entry[key]).stat() for key in FILES if entry.get(key)]
         content = [dict(entry), [[stat.st_size, stat.st_mtime_ns] for stat in stats], self._arguments]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def study_loader(
+    dataset: CachedDataset,
+    *,
+    batch_size: int,
+    critical_per_batch: int = 0,
+    seed: int = 0,
+    sampler: Sampler[int] | None = None,
+) -> DataLoader:
+    """Loader of shuffled training batches, all of them full: a batch of one has no batch statistics.
+
+    Args:
+        dataset: made into batches.
+        batch_size: studies a batch.
+        critical_per_batch: > 0 puts so many patients who need DCE into each batch; an epoch is then one pass over the
+            others.
+        seed: of the class-aware batches.
+        sampler: of the rows of this process, where several train together; None shuffles by torch's generator.
+
+    Raises:
+        ArgumentError: there are fewer studies than fill one batch, class-aware batches can't be filled, or a `sampler`
+            is to share them out.
+    """
+    if critical_per_batch == 0:
+        if len(dataset) < batch_size:
+            raise ArgumentError(
+                f"`batch_size` is {batch_size}, and a member trains on {len(dataset)} studies; set it to at most that."
+            )
+        return DataLoader(dataset, batch_size=batch_size, shuffle=sampler is None, sampler=sampler, drop_last=True)
+    if sampler is not None:
+        raise ArgumentError(
+            "class-aware batches are drawn by one process for itself; train with one process, or set "
+            "`critical_per_batch` to 0."
+        )
+    labels = [int(entry["label"]) for entry in dataset.data]
+    batches = ClassAwareBatchSampler(labels, batch_size=batch_size, critical=critical_per_batch, seed=seed)
+    return DataLoader(dataset, batch_sampler=batches)

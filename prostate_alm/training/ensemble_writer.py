@@ -110,6 +110,7 @@ def _inference_config(content: EnsembleContent) -> str:
     """The bundle's inference config with this ensemble's network and preprocessing."""
     text = (content.bundle / "configs" / "inference.yaml").read_text(encoding="utf-8")
     config: dict[str, Any] = yaml.safe_load(text)
+    config.pop("loss_name", None)  # it decides on a layer in the bundle's own `network_def`, which is replaced
     network = json.loads(json.dumps(dict(content.network)))
     config["network_def"] = {"_target_": ENSEMBLE_TARGET, "members": len(content.weights), "network": network}
     box = [float(size) for size in content.box_mm]

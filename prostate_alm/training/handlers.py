@@ -104,7 +104,7 @@ class PenaltyHandler:
 
     def __call__(self, engine: Engine) -> None:
         """Step the penalty."""
-        if _validated(self.evaluator, engine):
+        if was_validated(self.evaluator, engine):
             self.loss.step_penalty_(float(self.evaluator.state.metrics[self.metric]))
 
 
@@ -173,7 +173,7 @@ class EpochLog:
         row |= {name: sum(b[name] for b in self._batches) / len(self._batches) for name in self._batches[0]}
         if self.loss is not None:
             row |= {"mu": float(self.loss.mu), "largest_multiplier": float(self.loss.multipliers.max())}
-        if _validated(self.evaluator, engine):
+        if was_validated(self.evaluator, engine):
             row[self.metric] = float(self.evaluator.state.metrics[self.metric])
         self.rows.append(row)
         self._batches = []
@@ -247,7 +247,7 @@ class RunState:
         )
 
 
-def _validated(evaluator: Engine, trainer: Engine) -> bool:
+def was_validated(evaluator: Engine, trainer: Engine) -> bool:
     """Whether the trainer's epoch was validated: with `val_interval` above 1 not each is."""
     return evaluator.state.epoch == trainer.state.epoch
 

@@ -1,5 +1,7 @@
 """The model card that an ensemble carries."""
 
+from collections.abc import Mapping
+
 from prostate_alm.evaluation.operating_point import OperatingPoints
 from prostate_alm.evaluation.reference import Reference
 from prostate_alm.training.ensemble import EnsembleRun
@@ -42,6 +44,17 @@ contrast that are not in the image (prior treatment, recurrence) are unknown to 
 """
 
 
+LOSSES = {
+    "bce": "binary cross-entropy",
+    "s-ml": "symmetric margin loss",
+    "a-ml": "asymmetric margin loss",
+    "s-fl": "symmetric focal loss",
+    "a-fl": "asymmetric focal loss",
+    "w-bce": "cost-weighted binary cross-entropy",
+    "cb-bce": "class-balanced binary cross-entropy",
+    "ldam": "label-distribution-aware margin loss",
+    "mbauc": "mini-batch AUC loss",
+}
 RANGE = """Set on {patients} {whose} who passed every quality gate; their logits ran from {low:.2f} to {high:.2f}.
 Beyond these limits the answer is "DCE recommended", whatever the score:
 
@@ -65,24 +78,30 @@ def model_card(
     points: OperatingPoints,
     reference: Reference,
     out_of_fold_auc: float,
-    datalist_sha256: str,
+    settings: Mapping[str, object],
 ) -> str:
-    """Write the card from the run's own figures."""
+    """Write the card from the run's own figures.
+
+    Args:
+        run: what was trained.
+        scores: out of fold.
+        points: operating points.
+        reference: what it was validated on.
+        out_of_fold_auc: of `scores`.
+        settings: what its members are a run of.
+    """
     rows = "\n".join(
         f"| {point.name} | {point.threshold:.4f} | {point.false_negatives} of {point.positives} | "
         f"{point.miss_rate_expected:.1%} | {point.miss_rate_upper_95:.1%} | {point.specificity:.1%} | {point.status} |"
         for point in points.points
     )
-    constrained = run.settings.get("alm", True)
     return CARD.format(
         name=run.bundle.name,
         members=run.members,
         repeats=run.repeats,
         folds=run.folds,
-        loss="binary cross-entropy under the ranking constraint"
-        if constrained
-        else "binary cross-entropy, no constraint",
-        datalist=datalist_sha256,
+        loss=loss_in_words(settings, by_name=not any(key.startswith("base_loss") for key in run.settings)),
+        datalist=settings["datalist"],
         patients=len(scores.labels),
         positives=int(scores.labels.sum()),
         auc=out_of_fold_auc,
@@ -90,6 +109,22 @@ def model_card(
         assumptions=points.points[0].assumptions,
         range=_validated_range(reference),
     )
+
+
+def loss_in_words(settings: Mapping[str, object], *, by_name: bool = True) -> str:
+    """The base loss, its parameter where one was given, and the constraint.
+
+    Args:
+        settings: of a member, as its run's identity holds them.
+        by_name: whether `loss_name` made the base loss; False where a user's own component did.
+    """
+    name = str(settings["loss_name"])
+    words = LOSSES.get(name, f"the loss `{name}`") if by_name else f"the loss `{settings['base_loss']}`"
+    if by_name and settings.get("loss_parameter") is not None:
+        words += f" (`loss_parameter` {settings['loss_parameter']})"
+    if not settings["alm"]:
+        return f"{words}, no constraint"
+    return f"{words} under the ranking constraint\n(margin {settings['delta']} in {settings['space']})"
 
 
 def _validated_range(reference: Reference) -> str:

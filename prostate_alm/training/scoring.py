@@ -90,9 +90,9 @@ class TrainedMember:
 
     @property
     def network_arguments(self) -> dict[str, Any]:
-        """Arguments of the network's class, as the config writes them."""
+        """Arguments of the network's class, its expressions evaluated."""
         definition: dict[str, Any] = self._workflow.parser["network_def"]
-        return {name: value for name, value in definition.items() if name != "_target_"}
+        return {name: self._parsed(f"network_def#{name}") for name in definition if name != "_target_"}
 
     @property
     def profile(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.bundle.scripts import verify_net_in_out
 from monai.bundle.workflows import ConfigWorkflow
 
@@ -34,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "network_def#widths": [4, 4],
     "device": "$torch.device('cpu')",
 }
+NOT_SETTINGS = ("config_file", "meta_file", "logging_file", "bundle_root", "output_dir")
 
 
 def make_run(cohort: Path, out: Path, **changes: Any) -> EnsembleRun:
@@ -83,6 +85,7 @@ def test_the_ensemble_is_sealed_and_scored_out_of_fold(trained: EnsembleRun, tmp
     assert {point.status for point in points} == {"approximate"}
     card = (folder / "docs" / "README.md").read_text()
     assert "0 of 6" in card
+    assert "binary cross-entropy under the ranking constraint" in card
     assert "Set on 18 training patients" in card
 
 
@@ -215,6 +218,25 @@ def test_a_member_that_fails_says_where_and_how(cohort: Path, tmp_path: Path) ->
     run = make_run(cohort, tmp_path, settings=SETTINGS | {"network_def#widths": []})
     with pytest.raises(TrainingError, match="`widths` must each name"):
         train(run)
+
+
+def test_a_member_of_ldam_has_cosines_and_its_parcel_says_so_without_code(
+    member_workflow: Callable[..., ConfigWorkflow], cohort: Path, tmp_path: Path
+) -> None:
+    run = make_run(cohort, tmp_path, settings=SETTINGS | {"loss_name": "ldam", "max_epochs": 1})
+    for member in range(2):
+        workflow = member_workflow(
+            run.folder(member), **{k: v for k, v in run.arguments(member).items() if k not in NOT_SETTINGS}
+        )
+        workflow.run()
+        workflow.finalize()
+    folder = assemble(run)
+    config = yaml.safe_load((folder / "configs" / "inference.yaml").read_text())
+    assert config["network_def"]["network"]["cosines"] is True
+    assert "loss_name" not in config
+    network = load_ensemble(folder, device="cpu").manifest
+    assert network.training["loss_name"] == "ldam"
+    assert "label-distribution-aware margin loss" in (folder / "docs" / "README.md").read_text()
 
 
 def test_a_patient_scored_too_often_or_not_at_all_is_no_evidence() -> None:
