@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from ignite.exceptions import NotComputableError
 from ignite.metrics import EpochMetric
+from monai.utils.dist import evenly_divisible_all_gather
 from numpy.typing import NDArray
 
 from prostate_alm.evaluation.ensembles import average_and_ensemble
 from prostate_alm.evaluation.multiclass import error_at_tpr, from_logits, overall_accuracy, per_class_accuracy
-from prostate_alm.evaluation.roc import fpr_at_tpr
+from prostate_alm.evaluation.roc import fpr_at_false_negatives, fpr_at_tpr
 
 Array = NDArray[Any]
 
@@ -32,6 +34,15 @@ class EpochFigure(EpochMetric):
 
         super().__init__(of_arrays, output_transform=of_batch, check_compute_fn=False)
 
+    def compute(self) -> float:
+        """The figure over the predictions of all processes, which may hold more or fewer (ignite wants them equal)."""
+        if not self._predictions:
+            raise NotComputableError("an evaluator has figures only after it has seen a sample.")
+        logits, labels = (
+            evenly_divisible_all_gather(torch.cat(parts), concat=True) for parts in (self._predictions, self._targets)
+        )
+        return self.compute_fn(logits, labels)
+
 
 def binary_figures(tprs: Sequence[float]) -> dict[str, EpochFigure]:
     """``fpr_at_tpr_98`` and so on, the false-positive rates at the sensitivities `tprs` (Tables 1 to 3)."""
@@ -40,6 +51,17 @@ def binary_figures(tprs: Sequence[float]) -> dict[str, EpochFigure]:
         return lambda logits, labels: fpr_at_tpr(logits[:, 0], labels, tpr)
 
     return {f"fpr_at_tpr_{100 * tpr:g}": EpochFigure(rate(tpr)) for tpr in tprs}
+
+
+def false_negative_figures(misses: Sequence[int]) -> dict[str, EpochFigure]:
+    """``fpr_at_0_fn`` and so on, the false-positive rates with so many positives missed; NaN with no more positives."""
+
+    def rate(k: int) -> Callable[[Array, Array], float]:
+        return lambda logits, labels: (
+            fpr_at_false_negatives(logits[:, 0], labels, k) if k < labels.sum() else float("nan")
+        )
+
+    return {f"fpr_at_{k}_fn": EpochFigure(rate(k)) for k in misses}
 
 
 def member_figures(names: Sequence[str]) -> dict[str, EpochFigure]:

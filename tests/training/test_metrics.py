@@ -8,7 +8,13 @@ import torch
 from ignite.engine import Engine
 from sklearn.metrics import roc_auc_score
 
-from prostate_alm.training.metrics import EpochFigure, binary_figures, member_figures, multiclass_figures
+from prostate_alm.training.metrics import (
+    EpochFigure,
+    binary_figures,
+    false_negative_figures,
+    member_figures,
+    multiclass_figures,
+)
 
 Output = dict[str, torch.Tensor]
 
@@ -30,6 +36,15 @@ def test_false_positives_at_a_sensitivity_by_hand(batch: int) -> None:
     labels = torch.tensor([1] * 5 + [0] * 6)
     found = measured(binary_figures([0.8, 1.0]), {"pred": logits, "label": labels}, batch)
     assert found == pytest.approx({"fpr_at_tpr_80": 3 / 6, "fpr_at_tpr_100": 5 / 6})
+
+
+def test_false_positives_at_so_many_misses_by_hand() -> None:
+    """Two positives at 1 and 3; of four negatives three lie at 1 or more and one at 3 or more."""
+    logits = torch.tensor([[1.0], [3.0], [0.0], [1.0], [2.0], [3.5]])
+    labels = torch.tensor([1, 1, 0, 0, 0, 0])
+    found = measured(false_negative_figures([0, 1, 2]), {"pred": logits, "label": labels}, 4)
+    assert (found["fpr_at_0_fn"], found["fpr_at_1_fn"]) == (3 / 4, 1 / 4)
+    assert np.isnan(found["fpr_at_2_fn"])
 
 
 @pytest.mark.parametrize("members", [1, 3])
