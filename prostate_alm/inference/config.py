@@ -40,6 +40,7 @@ ALLOWED_EXPRESSIONS = frozenset(
         "$@dataset_dir + '/datalist.json'",
         "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "$@network_def.to(@device)",
+        "$@loss_name == 'ldam'",
         "$monai.data.load_decathlon_datalist(@datalist, False, @section, @dataset_dir)",
         "$lambda batch: [{'filename_or_obj': item['study']} for item in batch]",
         "$monai.handlers.from_engine(['pred'])",
