@@ -14,10 +14,17 @@ from prostate_alm.readers.adc import fit_adc
 from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.inspection import FoundSeries, Inspection
 from prostate_alm.readers.nifti import read_nifti_volume, read_nifti_volumes, volumes_by_b_value
+from prostate_alm.readers.nifti_b_values import (
+    mark_derived,
+    refuse_contradicted,
+    refuse_unfit,
+    says_acquired,
+    sequence_name,
+)
 from prostate_alm.readers.nifti_files import NiftiFile, described_files, refuse_mixtures
 from prostate_alm.readers.rules import CHOICE, ROLES
 from prostate_alm.readers.series_choice import SeriesChoice
-from prostate_alm.readers.series_roles import SeriesRole, tells_of_b
+from prostate_alm.readers.series_roles import SeriesRole
 from prostate_alm.readers.t2_rivals import refuse_better, refuse_set_aside, refuse_unlike
 from prostate_alm.readers.volume import content_key
 from prostate_alm.study import Acquisition, Role, Series, Study, Volume
@@ -30,7 +37,7 @@ def examine(files: Sequence[SourceFile], series: SeriesChoice, *, load: bool) ->
     """Choose one T2, one DWI and one ADC among the NIfTI files, and read them unless `load` is False."""
     found: list[NiftiFile] = []
     try:
-        found = _mark_derived([_with_role(one) for one in described_files(files)])
+        found = mark_derived([_with_role(one) for one in described_files(files)])
         refuse_mixtures(found)
         chosen = _choose(found, series)
         study = _load(chosen, series) if load else None
@@ -51,7 +58,7 @@ def _role(one: NiftiFile) -> tuple[SeriesRole, str]:
     if set(one.image_type) & set(ROLES.map_types) or re.search(ROLES.map_description, one.text):
         return SeriesRole.OTHER, "a map computed from diffusion"
     calculated = any(part.startswith(ROLES.calculated_types) for part in one.image_type)
-    if re.search(ROLES.calculated_sequence, _sequence_name(one)):
+    if re.search(ROLES.calculated_sequence, sequence_name(one)):
         return SeriesRole.CALCULATED_B, "the sidecar's SequenceName has two b-values: calculated"
     if calculated or re.search(ROLES.calculated_description, one.text):
         return SeriesRole.CALCULATED_B, "the sidecar or name says calculated"
@@ -63,7 +70,7 @@ def _role(one: NiftiFile) -> tuple[SeriesRole, str]:
 
 def _is_weighted(one: NiftiFile) -> bool:
     """Whether it holds diffusion-weighted images, whatever it is called."""
-    one_b_value = re.search(ROLES.acquired_sequence, _sequence_name(one)) is not None
+    one_b_value = re.search(ROLES.acquired_sequence, sequence_name(one)) is not None
     return bool({"ORIGINAL", "TRACEW"} & set(one.image_type)) or one_b_value or len(set(one.b_values)) > 1
 
 
@@ -124,41 +131,6 @@ def _other_physics(one: NiftiFile) -> str | None:
     return None
 
 
-def _sequence_name(one: NiftiFile) -> str:
-    return str(one.sidecar.get("SequenceName", ""))
-
-
-def _says_acquired(one: NiftiFile) -> bool:
-    """Whether its sidecar tells that a single b-value was measured, or doesn't say that it was derived."""
-    if "DERIVED" not in one.image_type or len(set(one.b_values)) != 1:
-        return True
-    return tells_of_b(one.b_values[0], _sequence_name(one), one.description)
-
-
-def _mark_derived(found: Sequence[NiftiFile]) -> list[NiftiFile]:
-    """A single derived b-value above every acquired one was calculated, unless its sidecar says otherwise."""
-    diffusion = [one for one in found if one.role is SeriesRole.DWI]
-    acquired = [b for one in diffusion if _says_acquired(one) for b in one.b_values]
-    why = "derived, and above every acquired b-value: calculated"
-    return [
-        replace(one, role=SeriesRole.CALCULATED_B, why=why)
-        if one in diffusion and not _says_acquired(one) and acquired and one.b_values[0] > max(acquired)
-        else one
-        for one in found
-    ]
-
-
-def _refuse_contradicted(files: Sequence[NiftiFile]) -> None:
-    """Raise when a SequenceName holds another b-value than the ``.bval`` file."""
-    for one in files:
-        stated = re.search(ROLES.acquired_sequence, _sequence_name(one))
-        if stated and not any(abs(float(stated[1]) - b) <= ROLES.b_values_agree * max(b, 1) for b in one.b_values):
-            raise StudyRefusedError(
-                Reason.B_VALUE_UNKNOWN,
-                f"{one.label}: the SequenceName of the sidecar and the `.bval` file disagree; convert again.",
-            )
-
-
 def _choose_t2(found: Sequence[NiftiFile]) -> NiftiFile:
     """The best kind of T2; of those that are acquired alike, the one of the smallest in-plane spacing."""
     candidates = [one for one in found if one.role is SeriesRole.T2]
@@ -192,7 +164,8 @@ def _problem_named(one: NiftiFile, role: str) -> str | None:
 def _choose(found: Sequence[NiftiFile], series: SeriesChoice) -> dict[SeriesRole, list[NiftiFile]]:
     """The files to read, by role; ADC is absent when it has to be fitted."""
     dwi = _named(found, series, "dwi") or _choose_dwi([one for one in found if one.role is SeriesRole.DWI])
-    _refuse_contradicted(dwi)
+    refuse_contradicted(dwi)
+    refuse_unfit(dwi)
     t2 = _named(found, series, "t2") or [_choose_t2(found)]
     chosen = {SeriesRole.T2: t2, SeriesRole.DWI: dwi}
     on_grid = [one for one in found if _same_grid(one, dwi[0])]
@@ -243,7 +216,7 @@ def _choose_dwi(candidates: Sequence[NiftiFile]) -> list[NiftiFile]:
     """One file of several b-values or, without one, the files of one b-value each that share a grid."""
     several = [one for one in candidates if len(set(one.b_values)) > 1]
     if several:
-        chosen = _only(several, "dwi", key=_highest_b)
+        chosen = _only(_traces_of_best(several), "dwi")
         _refuse_better(chosen, candidates)
         return [chosen]
     families: list[list[NiftiFile]] = []
@@ -259,13 +232,21 @@ def _choose_dwi(candidates: Sequence[NiftiFile]) -> list[NiftiFile]:
     if len(families) > 1:
         raise _ambiguous([one for family in families for one in family], "dwi")
     (family,) = families
-    if len(family) > 1 and not _says_acquired(max(family, key=lambda one: max(one.b_values))):
+    if len(family) > 1 and not says_acquired(max(family, key=lambda one: max(one.b_values))):
         raise StudyRefusedError(
             Reason.SERIES_AMBIGUOUS,
             f"nothing says whether the highest b-value of {', '.join(one.label for one in family)} was acquired or"
             " calculated; name the acquired ones as `dwi_series`.",
         )
     return family
+
+
+def _traces_of_best(several: Sequence[NiftiFile]) -> list[NiftiFile]:
+    """The files of the highest b-value; without those of directions where a trace lies on the grid of all."""
+    best = max(_highest_b(one) for one in several)
+    left = [one for one in several if _highest_b(one) == best]
+    traces = [one for one in left if _is_trace(one)]
+    return traces if traces and all(_same_grid(one, traces[0]) for one in left) else left
 
 
 def _highest_b(one: NiftiFile) -> float:
@@ -332,12 +313,14 @@ def _load(chosen: Mapping[SeriesRole, Sequence[NiftiFile]], series: SeriesChoice
 
 
 def _read_dwi(files: Sequence[NiftiFile]) -> dict[float, Volume]:
-    volumes = [volume for one in files for volume in read_nifti_volumes(one.path, "dwi")]
     if any(not _same_grid(one, files[0]) for one in files):
         raise StudyRefusedError(
             Reason.GEOMETRY_INVALID, "the files named as `dwi_series` do not share one grid; name those that do."
         )
-    return volumes_by_b_value(volumes, [b for one in files for b in one.b_values])
+    by_b: dict[float, Volume] = {}
+    for one in files:
+        by_b |= volumes_by_b_value(read_nifti_volumes(one.path, "dwi"), one.b_values)
+    return by_b
 
 
 def _series(chosen: Mapping[SeriesRole, Sequence[NiftiFile]]) -> tuple[Series, ...]:
@@ -346,7 +329,7 @@ def _series(chosen: Mapping[SeriesRole, Sequence[NiftiFile]]) -> tuple[Series, .
             _STUDY_ROLES[role],
             one.number,
             one.shown or str(_STUDY_ROLES[role]),
-            tuple(sorted(one.b_values)) if role is SeriesRole.DWI else (),
+            tuple(sorted(set(one.b_values))) if role is SeriesRole.DWI else (),
         )
         for role in (SeriesRole.T2, SeriesRole.DWI, SeriesRole.ADC)
         for one in chosen.get(role, ())

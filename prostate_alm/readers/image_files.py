@@ -15,7 +15,7 @@ from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.dicom import claims_dicom
 from prostate_alm.readers.inspection import FoundSeries, Inspection, describe_nifti
 from prostate_alm.readers.mha import group_mha, read_mha_study
-from prostate_alm.readers.nifti import read_b_value_file, read_nifti_study
+from prostate_alm.readers.nifti import read_b_value_file, read_nifti_grid, read_nifti_study, refuse_b_values
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole
 from prostate_alm.study import Study
@@ -72,14 +72,14 @@ def _is_image(file: SourceFile) -> bool:
 
 
 def _named_files(files: Sequence[SourceFile]) -> dict[str, Path] | StudyRefusedError | None:
-    """Files called ``t2``, ``dwi``, ``adc`` by role, with ``bval`` for the b-values; None when there is none."""
+    """Files called ``t2``, ``dwi``, ``adc`` by role, with ``bval`` and ``bvec``; None when there is none."""
     named: dict[str, Path] = {}
     folders: set[str] = set()
     for file in files:
         role, _, ending = file.base_name.partition(".")
-        if not ((role in _ROLES and ending in ("nii", "nii.gz")) or file.base_name == "dwi.bval"):
+        if not ((role in _ROLES and ending in ("nii", "nii.gz")) or file.base_name in {"dwi.bval", "dwi.bvec"}):
             continue
-        name = "bval" if ending == "bval" else role
+        name = ending if ending in {"bval", "bvec"} else role
         if name in named:
             return StudyRefusedError(
                 Reason.SERIES_AMBIGUOUS, f"the input holds two NIfTI files for `{name}`; send the one to be used."
@@ -102,7 +102,9 @@ def _examine_named(files: Mapping[str, Path], skipped: int, *, load: bool) -> tu
         b_values = _named_b_values(files)
         study = None
         if load:
-            study = read_nifti_study(files["t2"], files["dwi"], b_values=b_values, adc=files.get("adc"))
+            study = read_nifti_study(
+                files["t2"], files["dwi"], b_values=b_values, adc=files.get("adc"), b_vectors=files.get("bvec")
+            )
     except StudyRefusedError as error:
         return describe_nifti(roles, b_values, skipped_files=skipped, refusal=error), None
     return describe_nifti(roles, b_values, skipped_files=skipped), study
@@ -114,7 +116,9 @@ def _named_b_values(files: Mapping[str, Path]) -> list[float]:
         if role not in files:
             name = "dwi.bval" if role == "bval" else f"{role}.nii.gz"
             raise StudyRefusedError(reason, f"there is no `{name}` beside the other NIfTI files; send it with them.")
-    b_values = read_b_value_file(files["bval"])
+    b_values, vectors = read_b_value_file(files["bval"]), files.get("bvec")
+    _, volumes = read_nifti_grid(files["dwi"], "dwi")
+    refuse_b_values(b_values, volumes, b_vectors=vectors, repeats=vectors is not None)
     if "adc" not in files and len(set(b_values)) < 2:
         raise no_adc_error()
     return b_values

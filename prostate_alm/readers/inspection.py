@@ -125,7 +125,9 @@ def describe_nifti(
         FoundSeries(None, name, names[name], "a NIfTI file of this name", 1, chosen=refusal is None) for name in roles
     )
     chosen = tuple(
-        Series(_ROLES[one.role], None, one.description, tuple(sorted(b_values)) if one.role is SeriesRole.DWI else ())
+        Series(
+            _ROLES[one.role], None, one.description, tuple(sorted(set(b_values))) if one.role is SeriesRole.DWI else ()
+        )
         for one in found
         if one.chosen
     )

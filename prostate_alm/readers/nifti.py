@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.adc import fit_adc
 from prostate_alm.readers.boundary import raise_if_unavailable
+from prostate_alm.readers.directions import directions_problem, read_b_vectors, trace_volume
 from prostate_alm.readers.expansion import refuse_expansion
 from prostate_alm.readers.geometry import refuse_implausible
 from prostate_alm.readers.volume import content_key
@@ -32,7 +33,13 @@ _SAME_AFFINE_MM = 0.5  # near 180° the rounding of the qform's quaternion moves
 
 
 def read_nifti_study(
-    t2: Path, dwi: Path, *, b_values: Sequence[float], adc: Path | None = None, key: str = ""
+    t2: Path,
+    dwi: Path,
+    *,
+    b_values: Sequence[float],
+    adc: Path | None = None,
+    key: str = "",
+    b_vectors: Path | None = None,
 ) -> Study:
     """Read a study from NIfTI files.
 
@@ -42,12 +49,15 @@ def read_nifti_study(
         b_values: in s/mm², in the order of the volumes.
         adc: three-dimensional, in 1e-6 mm²/s; fitted from two or more b-values and flagged when None.
         key: pseudonym; empty takes one from the voxel values.
+        b_vectors: ``.bvec`` file of `dwi`; with it b-values may repeat, and become their trace. Without one a
+            repeat is taken for a slip.
 
     Raises:
         StudyRefusedError: a file that can't be read, a geometry that is not stated, or b-values that do not fit.
     """
     t2_volume = read_nifti_volume(t2, "t2")
     volumes = read_nifti_volumes(dwi, "dwi")
+    refuse_b_values(b_values, len(volumes), b_vectors=b_vectors, repeats=b_vectors is not None)
     by_b = volumes_by_b_value(volumes, [float(b) for b in b_values])
     flags = () if adc is not None else (Reason.ADC_COMPUTED,)
     adc_volume = fit_adc(by_b) if adc is None else read_nifti_volume(adc, "adc")
@@ -118,20 +128,42 @@ class LoadStudy:
 
 
 def volumes_by_b_value(volumes: Sequence[Volume], b_values: Sequence[float]) -> dict[float, Volume]:
-    """Volumes by their b-values.
+    """Volumes on one grid by their b-values, those of one b-value as their geometric mean."""
+    return {
+        b: trace_volume([volume for volume, its in zip(volumes, b_values, strict=True) if its == b])
+        for b in dict.fromkeys(b_values)
+    }
+
+
+def refuse_b_values(
+    b_values: Sequence[float], volumes: int, *, b_vectors: Path | None, repeats: bool, name: str = "`dwi`"
+) -> None:
+    """Raise for b-values that do not fit the volumes of their file, and for directions that make no trace.
+
+    Args:
+        b_values: in s/mm², in the order of the volumes.
+        volumes: how many the file has.
+        b_vectors: the ``.bvec`` file beside it.
+        repeats: whether a b-value may stand for several volumes.
+        name: what messages call the file.
 
     Raises:
-        StudyRefusedError: not one distinct b-value for each volume, or none above 0.
+        StudyRefusedError: not one usable b-value for each volume, or none above 0; one that repeats and may not; a
+            ``.bvec`` file of another length, or that can't be read.
     """
     usable = all(math.isfinite(b) and b >= 0 for b in b_values)
-    if not usable or not len(set(b_values)) == len(b_values) == len(volumes):
+    if not usable or len(b_values) != volumes or (len(set(b_values)) < volumes and not repeats):
+        hint = "" if repeats else " distinct"
         raise StudyRefusedError(
             Reason.B_VALUE_UNKNOWN,
-            f"`dwi` has {len(volumes)} volumes and {len(b_values)} b-values; give one distinct b-value for each.",
+            f"{name} has {volumes} volumes and {len(b_values)} b-values; give one{hint} b-value for each"
+            f"{'' if repeats else ', or the `dwi.bvec` of its directions'}.",
         )
     if max(b_values) <= 0:
-        raise StudyRefusedError(Reason.DWI_MISSING, "no b-value of `dwi` is above 0; send a diffusion-weighted volume.")
-    return dict(zip(b_values, volumes, strict=True))
+        raise StudyRefusedError(Reason.DWI_MISSING, f"no b-value of {name} is above 0; send a diffusion-weighted one.")
+    problem = directions_problem(b_values, read_b_vectors(b_vectors)) if b_vectors else None
+    if problem:
+        raise StudyRefusedError(Reason.B_VALUE_UNKNOWN, f"{name}: {problem}; convert its whole series again.")
 
 
 def read_nifti_volume(path: Path, role: str) -> Volume:

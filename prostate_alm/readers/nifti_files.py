@@ -37,6 +37,7 @@ class NiftiFile:
     b_values: tuple[float, ...]
     geometry: Geometry
     volumes: int
+    b_vectors: Path | None = field(default=None, repr=False)
     role: SeriesRole = SeriesRole.OTHER
     why: str = ""
     patient_words: frozenset[str] = frozenset()
@@ -114,7 +115,7 @@ class NiftiFile:
 
 def described_files(files: Sequence[SourceFile]) -> list[NiftiFile]:
     """Every NIfTI file with its sidecars, by series number and name."""
-    beside = {_stem(file): file.path for file in files if file.base_name.endswith((".bval", ".json"))}
+    beside = {_stem(file): file.path for file in files if file.base_name.endswith((".bval", ".bvec", ".json"))}
     described: list[NiftiFile] = []
     for file in files:
         if not file.base_name.endswith((".nii", ".nii.gz")) or file.base_name.startswith("."):
@@ -130,6 +131,7 @@ def described_files(files: Sequence[SourceFile]) -> list[NiftiFile]:
                 tuple(read_b_value_file(b_value_file)) if b_value_file else (),
                 geometry,
                 volumes,
+                beside.get((stem, ".bvec")),
             )
         )
     # a sidecar that names the patient speaks for those that don't
@@ -158,7 +160,7 @@ def refuse_mixtures(described: Sequence[NiftiFile]) -> None:
 def _stem(file: SourceFile) -> tuple[str, str]:
     """The name without its ending, and the ending of a sidecar."""
     name = file.name
-    for ending in (".nii.gz", ".nii", ".bval", ".json"):
+    for ending in (".nii.gz", ".nii", ".bval", ".bvec", ".json"):
         if name.lower().endswith(ending):
             return name[: -len(ending)], ending
     return name, ""

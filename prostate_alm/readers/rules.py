@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache
 
-RULES_VERSION = "5"  # raised with every change of what is chosen; the hash changes by itself
+RULES_VERSION = "6"  # raised with every change of what is chosen; the hash changes by itself
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ class RoleRules:
     t2_echo_time: float = 60.0  # at least
     t2_repetition_time: float = 1000.0  # more than
     named_t2_echo_time: float = 40.0  # at least, where a person named the series
+    no_direction: float = 0.01  # length of a direction in a `.bvec` file: less is none
+    unit_direction: float = 0.05  # by how much its length may differ from 1
+    trace_isotropy: float = 0.10  # from a third: the share of an axis in directions that make a trace
     axial_cosine: float = 0.80  # tilts up to 42° have been seen
     t2_positions: int = 10  # at least
 

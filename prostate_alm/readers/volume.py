@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers.boundary import raise_if_unavailable
 from prostate_alm.readers.dicom import quiet_pydicom
+from prostate_alm.readers.directions import trace_weighted
 from prostate_alm.readers.expansion import refuse_expansion
 from prostate_alm.readers.geometry import Stack
 from prostate_alm.readers.instance import Instance
@@ -30,7 +31,7 @@ def read_volume(stack: Stack, b_value: float = 0.0, *, name: str = "the series")
     data = np.empty((len(slices), rows, columns), dtype=np.float32)
     with quiet_pydicom():
         for index, copies in enumerate(slices):
-            data[index] = _trace([_read_image(instance, name) for instance in copies])
+            data[index] = trace_weighted([_read_image(instance, name) for instance in copies])
     if not np.isfinite(data).all():
         raise StudyRefusedError(Reason.PIXELS_UNREADABLE, f"{name}: a voxel value is not finite; export it again.")
     return Volume(data.transpose(2, 1, 0), stack.geometry, slices[0][0].frame_of_reference)
@@ -51,14 +52,6 @@ def _refuse_expansion(instances: Sequence[Instance], name: str) -> None:
     voxels = sum(instance.rows * instance.columns for instance in instances)
     packed = sum(path.stat().st_size for path in {instance.path for instance in instances})
     refuse_expansion(voxels, packed, name)
-
-
-def _trace(images: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
-    if len(images) == 1:
-        return images[0]
-    stack = np.stack(images).astype(np.float64)
-    with np.errstate(divide="ignore"):  # log 0 = -inf, whose exponential is 0 again
-        return np.exp(np.mean(np.log(np.maximum(stack, 0.0)), axis=0))
 
 
 def _read_image(instance: Instance, name: str) -> NDArray[np.generic]:

@@ -88,7 +88,7 @@ def test_series_of_one_b_value_are_joined(folder: Path) -> None:
     assert chosen(examine(folder)[1])[1:3] == [("dwi", 9, (50,)), ("dwi", 10, (800,))]
     save(folder / "diff_20110707_11.nii.gz", (8, 9, 12), DWI_GRID, seed=11)
     (folder / "diff_20110707_11.bval").write_text("800")
-    assert reason(folder) is Reason.B_VALUE_UNKNOWN  # one b-value twice
+    assert reason(folder) is Reason.SERIES_AMBIGUOUS  # one b-value twice, as of two DICOM series
 
 
 def test_a_sidecar_outranks_the_name(folder: Path) -> None:
