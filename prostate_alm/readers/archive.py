@@ -9,7 +9,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -78,6 +78,22 @@ def open_input(path: Path, limits: Limits) -> Iterator[list[SourceFile]]:
         yield [SourceFile(path.name, path)]
 
 
+@contextmanager
+def unpack_again(path: Path, names: Collection[str], limits: Limits) -> Iterator[list[SourceFile]]:
+    """Some files of a zip, called as `open_input` called them: so what was learnt of a file then can be used again.
+
+    Args:
+        path: a zip that has not changed since.
+        names: the last part of each file's path then.
+        limits: for these files together.
+
+    Raises:
+        StudyRefusedError: a broken or hostile zip, or more than `limits`.
+    """
+    with tempfile.TemporaryDirectory(prefix="prostate-alm-") as folder:
+        yield _extract(path, Path(folder), limits, names)
+
+
 def _starts_as_zip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) in _ZIP_STARTS
@@ -121,7 +137,8 @@ def _check_expansion(expanded_bytes: int, packed_bytes: int, limits: Limits) -> 
         )
 
 
-def _extract(path: Path, folder: Path, limits: Limits) -> list[SourceFile]:
+def _extract(path: Path, folder: Path, limits: Limits, names: Collection[str] | None = None) -> list[SourceFile]:
+    """Unpack a zip, or those of its files that get one of `names`."""
     with path.open("rb") as file:
         _check_directory(file, limits)
     try:
@@ -129,15 +146,15 @@ def _extract(path: Path, folder: Path, limits: Limits) -> list[SourceFile]:
             members = [member for member in archive.infolist() if not member.is_dir()]
             if not members:
                 raise StudyRefusedError(Reason.INPUT_EMPTY, "the zip holds no file; send the study again.")
-            total = sum(member.file_size for member in members)
-            _check_limits(len(members), total, limits)
+            numbered = enumerate(sorted(members, key=lambda member: member.filename))
+            targets = {folder / f"{number:06d}{_nifti_suffix(one.filename)}": one for number, one in numbered}
+            wanted = {target: one for target, one in targets.items() if names is None or target.name in names}
+            total = sum(member.file_size for member in wanted.values())
+            _check_limits(len(wanted), total, limits)
             _check_expansion(total, path.stat().st_size, limits)
-            for member in members:
+            for member in wanted.values():
                 _check_member(member)
-            return [
-                _extract_member(archive, member, folder / f"{number:06d}{_nifti_suffix(member.filename)}")
-                for number, member in enumerate(sorted(members, key=lambda member: member.filename))
-            ]
+            return [_extract_member(archive, member, target) for target, member in wanted.items()]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
         raise_if_unavailable(error)
         raise StudyRefusedError(

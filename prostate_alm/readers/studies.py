@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from prostate_alm.errors import Reason, StudyRefusedError
-from prostate_alm.readers.archive import Limits, SourceFile, one_by_one, open_input
+from prostate_alm.readers.archive import Limits, SourceFile, one_by_one, open_input, unpack_again
 from prostate_alm.readers.boundary import refusing
 from prostate_alm.readers.dicom import Scan, read_files, scan_of
 from prostate_alm.readers.instance import Instance
@@ -46,6 +46,7 @@ class FoundStudy:
     _study: str = field(default="", repr=False)
     _instances: tuple[Instance, ...] = field(default=(), repr=False)
     _names: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    _state: tuple[int, int] | None = field(default=None, repr=False)
 
     def elements_called(self, name: str) -> frozenset[str]:
         """Which of StudyInstanceUID, AccessionNumber and PatientID hold `name` in one of its images."""
@@ -67,7 +68,8 @@ class FoundStudy:
         """Its series; the files of one in a zip live as long as the context.
 
         Raises:
-            StudyRefusedError: what `find_studies` found wrong with it, or more than `limits`.
+            StudyRefusedError: what `find_studies` found wrong with it, a zip that has changed since, or more than
+                `limits`.
         """
         if self.refusal is not None:
             raise self.refusal
@@ -76,11 +78,14 @@ class FoundStudy:
                 raise StudyRefusedError(Reason.INPUT_TOO_LARGE, f"the study has more than {limits.files} files.")
             yield scan_of(self._instances)
             return
-        with open_input(self.source, limits) as files:
-            images = [images for _, images in read_files(files)]
-            yield scan_of(
-                [one for some in images if isinstance(some, list) for one in some if one.study == self._study]
+        if _state_of(self.source) != self._state:
+            raise StudyRefusedError(
+                Reason.INPUT_UNREADABLE,
+                "the zip has changed since its headers were read; begin again when it is whole.",
             )
+        with unpack_again(self.source, {one.path.name for one in self._instances}, limits) as files:
+            paths = {file.path.name: file.path for file in files}
+            yield scan_of([replace(one, path=paths[one.path.name]) for one in self._instances])
 
 
 def find_studies(root: Path | str, *, salt: str, limits: Limits | None = None) -> list[FoundStudy]:
@@ -189,8 +194,9 @@ def _in_files(files: Sequence[SourceFile], limits: Limits, salt: str) -> list[Fo
 def _in_zips(paths: Sequence[Path], limits: Limits, salt: str) -> list[FoundStudy]:
     found: list[FoundStudy] = []
     for path in paths:
+        state = _state_of(path)
         with open_input(path, limits) as files:
-            found += [_in_zip(one, path) for one in _studies_of(files, salt)]
+            found += [replace(one, source=path, folders=(), _state=state) for one in _studies_of(files, salt)]
     return _ordered(found)
 
 
@@ -202,8 +208,10 @@ def _is_zip(file: SourceFile) -> bool:
     return file.base_name.endswith(".zip") and zipfile.is_zipfile(file.path)
 
 
-def _in_zip(study: FoundStudy, path: Path) -> FoundStudy:
-    return replace(study, source=path, folders=(), _instances=())
+def _state_of(path: Path) -> tuple[int, int]:
+    """By what a change of a file is noticed: its size and time."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _studies_of(files: Sequence[SourceFile], salt: str) -> list[FoundStudy]:

@@ -1,12 +1,16 @@
 """A tree in which patients, examinations and zips lie mixed."""
 
+import os
 import pickle
 import random
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian
 
 from prostate_alm.errors import Reason, StudyRefusedError
 from prostate_alm.readers import examine_study, find_studies, read_study
+from prostate_alm.readers.archive import Limits
 
 
 @pytest.fixture
@@ -52,6 +56,42 @@ def test_zips_in_the_tree_are_opened(build, patients, tmp_path):
     found = find_studies(tree, salt="s")
     assert sorted(read_study(one).key for one in found) == sorted(key for _, key in patients)
     assert {read_study(one).key for one in find_studies(tree / "both.zip", salt="s")} == {k for _, k in patients[:2]}
+
+
+def test_the_headers_of_a_zip_are_read_once(build, patients, tmp_path, monkeypatch):
+    """In implicit VR, where pydicom reads every header: it can be counted."""
+    images = [image for one, _ in patients[:2] for image in one]
+    for image in images:
+        image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    build.zip(build.write(images, tmp_path / "both"), tree / "both.zip")
+    read = []
+    monkeypatch.setattr("prostate_alm.readers.header.dcmread", lambda *a, **k: read.append(a) or dcmread(*a, **k))
+    found = pickle.loads(pickle.dumps(find_studies(tree, salt="s")))
+    assert {read_study(one).key for one in found} == {key for _, key in patients[:2]}
+    assert len(read) == len(images)
+
+
+def test_a_zip_is_not_read_by_the_headers_of_another(build, patients, tmp_path):
+    (tmp_path / "tree").mkdir()
+    archive = build.zip(build.write(patients[0][0], tmp_path / "first"), tmp_path / "tree" / "study.zip")
+    (found,) = find_studies(tmp_path / "tree", salt="s")
+    times = archive.stat()
+    build.zip(build.write(patients[1][0], tmp_path / "second"), archive)
+    os.utime(archive, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    with pytest.raises(StudyRefusedError, match="changed") as caught:
+        read_study(found)
+    assert caught.value.reason is Reason.INPUT_UNREADABLE
+
+
+def test_only_what_is_read_of_a_zip_counts_against_the_limits(build, patients, tmp_path):
+    images = [image for one, _ in patients for image in one]
+    archive = build.zip(build.write(images, tmp_path / "all"), tmp_path / "all.zip")
+    found = find_studies(archive, salt="s")
+    assert {read_study(one, limits=Limits(files=48)).key for one in found} == {key for _, key in patients}
+    with pytest.raises(StudyRefusedError, match="INPUT_TOO_LARGE"):
+        read_study(found[0], limits=Limits(files=47))
 
 
 def test_a_found_study_travels_between_processes(build, tmp_path):
