@@ -11,9 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from prostate_alm.errors import ArgumentError, EnsembleError
 from prostate_alm.evaluation.intervals import miss_rate_expected, miss_rate_upper_bound
+from prostate_alm.evaluation.operating_rules import FalseNegatives, Rule, RuleKind, Sensitivity
 from prostate_alm.evaluation.roc import lowest_positive, split_scores
 
-__all__ = ["Evidence", "OperatingPoint", "OperatingPoints", "choose_operating_point", "miss_rate_upper_bound"]
+__all__ = [
+    "Evidence",
+    "OperatingPoint",
+    "OperatingPoints",
+    "choose_by_rule",
+    "choose_operating_point",
+    "miss_rate_upper_bound",
+]
+
+SCHEMA_VERSION = 2
+"""2 added what a threshold was set by: `rule`, `target`, `confidence`. Files of version 1 are read; all of theirs were
+set by false negatives."""
+READABLE = (1, SCHEMA_VERSION)
 
 Evidence = Literal["out-of-fold", "calibration"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -48,6 +61,9 @@ class OperatingPoint(BaseModel):
     evidence: Evidence
     status: Literal["approximate", "guaranteed"]
     assumptions: str
+    rule: RuleKind = Field(default="false-negatives", description="what fixed k, before any score was seen")
+    target: Share | None = Field(default=None, description="the sensitivity, or the expected miss rate, of the rule")
+    confidence: Share | None = Field(default=None, description="in the sensitivity; null for the other rules")
 
     @model_validator(mode="after")
     def _evidence_carries_the_claim(self) -> Self:
@@ -63,7 +79,7 @@ class OperatingPoints(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     points: list[OperatingPoint] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -93,12 +109,24 @@ class OperatingPoints(BaseModel):
         """Read the content of `operating_points.json`.
 
         Raises:
-            EnsembleError: it is malformed; the message names the field.
+            EnsembleError: it is of another version, or malformed; the message names the field.
         """
         try:
+            version = _Versioned.model_validate_json(content).schema_version
+            if version not in READABLE:
+                raise EnsembleError(
+                    f"operating_points.json has `schema_version` {version}, this release reads {READABLE[0]} and "
+                    f"{READABLE[1]}; use the release that wrote the ensemble."
+                )
             return cls.model_validate_json(content)
         except ValidationError as error:
             raise EnsembleError(f"operating_points.json is malformed: {error}") from None
+
+
+class _Versioned(BaseModel):
+    """The version alone, to name it before anything else of the file is judged."""
+
+    schema_version: int = 1
 
 
 def choose_operating_point(
@@ -129,19 +157,49 @@ def choose_operating_point(
     >>> point.name, point.threshold, point.specificity, point.status
     ('0-fn', 1.0, 1.0, 'approximate')
     """
+    return _point(scores, labels, rule=FalseNegatives(false_negatives), name=name, evidence=evidence)
+
+
+def choose_by_rule(
+    scores: ArrayLike, labels: ArrayLike, rule: Rule, *, evidence: Evidence = "out-of-fold"
+) -> OperatingPoint:
+    """As `choose_operating_point`, with k from a rule and the number of positives.
+
+    Args:
+        scores: as `choose_operating_point`.
+        labels: as `choose_operating_point`.
+        rule: fixed before the scores are seen.
+        evidence: as `choose_operating_point`.
+
+    Raises:
+        ArgumentError: as `choose_operating_point`; where positives are too few, the message says how many it takes.
+
+    >>> from prostate_alm.evaluation.operating_rules import Conformal
+    >>> point = choose_by_rule([-3.0, -2.0, 0.5, 1.0, 3.0], [0, 0, 1, 1, 1], Conformal(0.25))
+    >>> point.name, point.false_negatives, point.miss_rate_expected
+    ('conformal-25', 0, 0.25)
+    """
+    return _point(scores, labels, rule=rule, name=None, evidence=evidence)
+
+
+def _point(scores: ArrayLike, labels: ArrayLike, *, rule: Rule, name: str | None, evidence: Evidence) -> OperatingPoint:
     positives, negatives = split_scores(scores, labels)
-    threshold = lowest_positive(positives, false_negatives)
+    k = rule.misses(positives.size)
+    threshold = lowest_positive(positives, k)
     return OperatingPoint(
-        name=f"{false_negatives}-fn" if name is None else name,
+        name=rule.name if name is None else name,
         threshold=threshold,
-        false_negatives=false_negatives,
+        false_negatives=k,
         positives=positives.size,
         negatives=negatives.size,
         sensitivity=float(np.mean(positives >= threshold)),
         specificity=float(np.mean(negatives < threshold)),
-        miss_rate_upper_95=miss_rate_upper_bound(false_negatives, positives.size),
-        miss_rate_expected=miss_rate_expected(false_negatives, positives.size),
+        miss_rate_upper_95=miss_rate_upper_bound(k, positives.size),
+        miss_rate_expected=miss_rate_expected(k, positives.size),
         evidence=evidence,
         status="guaranteed" if evidence == "calibration" else "approximate",
-        assumptions=ASSUMPTIONS[evidence],
+        assumptions=f"{ASSUMPTIONS[evidence]} {rule.assumption}".rstrip(),
+        rule=rule.kind,
+        target=None if isinstance(rule, FalseNegatives) else rule.target,
+        confidence=rule.confidence if isinstance(rule, Sensitivity) else None,
     )

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from prostate_alm.errors import ArgumentError, EnsembleError
-from prostate_alm.evaluation.operating_point import OperatingPoint, OperatingPoints, choose_operating_point
+from prostate_alm.evaluation.operating_point import (
+    OperatingPoint,
+    OperatingPoints,
+    choose_by_rule,
+    choose_operating_point,
+)
+from prostate_alm.evaluation.operating_rules import Conformal, Sensitivity
 from prostate_alm.evaluation.roc import fpr_at_false_negatives
 
 scores_of_a_class = st.lists(st.integers(-5, 5).map(float), min_size=3, max_size=15)
@@ -85,6 +91,37 @@ def test_points_survive_the_file(points):
     assert points.named("1-fn").false_negatives == 1
 
 
+def test_a_file_of_the_first_version_is_read(points):
+    content = json.loads(points.model_dump_json()) | {"schema_version": 1}
+    for point in content["points"]:
+        for added in ("rule", "target", "confidence"):
+            del point[added]
+    assert OperatingPoints.from_json(json.dumps(content)).points == points.points
+
+
+def test_a_rule_sets_k_from_the_number_of_positives_and_says_what_it_claims():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([1, 0], [93, 40])
+    scores = rng.normal(labels * 2.0)
+    kept = choose_by_rule(scores, labels, Sensitivity(0.95, 0.95), evidence="calibration")
+    assert (kept.name, kept.false_negatives) == ("sensitivity-95-at-95", 1)
+    assert kept.miss_rate_upper_95 <= 0.05
+    assert (kept.rule, kept.target, kept.confidence) == ("sensitivity", 0.95, 0.95)
+    assert "0.95 confidence" in kept.assumptions
+    same = choose_operating_point(scores, labels, false_negatives=1)
+    assert kept.threshold == same.threshold
+    on_average = choose_by_rule(scores, labels, Conformal(0.05))
+    assert (on_average.false_negatives, on_average.status) == (3, "approximate")
+    assert on_average.miss_rate_expected == 4 / 94
+    assert "marginal" in on_average.assumptions
+    assert "fewer than the whole ensemble" in on_average.assumptions
+
+
+def test_a_rule_refuses_too_few_positives():
+    with pytest.raises(ArgumentError, match="at least 59 positives, got 2"):
+        choose_by_rule([0.0, 1.0, 2.0], [0, 1, 1], Sensitivity(0.95, 0.95))
+
+
 def test_an_unknown_name_lists_the_choices(points):
     with pytest.raises(ArgumentError, match=r"`3-fn`.*0-fn, 1-fn, 2-fn"):
         points.named("3-fn")
@@ -93,7 +130,8 @@ def test_an_unknown_name_lists_the_choices(points):
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 3}, "schema_version` 3, this release reads 1 and 2"),
+        ({"schema_version": "new"}, "schema_version"),
         ({"points": []}, "points"),
         ({"extra": 1}, "extra"),
     ],
