@@ -18,6 +18,7 @@ from prostate_alm.losses import ClassAwareBatchSampler
 from prostate_alm.networks.weights import load_weights, save_atomically
 
 FILES = ("t2", "dwi", "adc")
+NOT_OF_THE_IMAGE = ("label", "fold")
 Entry = Mapping[str, Any]
 
 
@@ -61,9 +62,11 @@ class CachedDataset(Dataset[dict[str, Any]]):
     Args:
         data: entries of a datalist.
         transform: deterministic steps from an entry to tensors, strings and numbers.
-        augment: random steps, never cached.
-        cache_dir: folder of the files; members and repeats share it. A file's name is a hash of the entry, its
-            images' size and time of change, and the transforms' arguments, so a change makes a new file.
+        augment: random steps, and others that are not to be cached.
+        cache_dir: folder of the files; members, repeats and runs share it. A file's name is a hash of the entry, its
+            images' size and time of change, and the transforms' arguments, so a change makes a new file. Label and
+            fold are no part of it: the label is the datalist's own each time, and one that was corrected, or shuffled
+            for a permutation test, prepares no image again.
     """
 
     def __init__(
@@ -88,11 +91,13 @@ class CachedDataset(Dataset[dict[str, Any]]):
         path = self.cache_dir / f"{self._name(entry)}.pt"
         if not path.is_file():
             save_atomically(self.prepare(dict(entry)), path)
-        return self.augment(load_weights(path))
+        prepared = load_weights(path)
+        return self.augment({**prepared, "label": entry["label"]} if "label" in prepared else prepared)
 
     def _name(self, entry: Entry) -> str:
         stats = [Path(entry[key]).stat() for key in FILES if entry.get(key)]
-        content = [dict(entry), [[stat.st_size, stat.st_mtime_ns] for stat in stats], self._arguments]
+        images = {name: value for name, value in entry.items() if name not in NOT_OF_THE_IMAGE}
+        content = [images, [[stat.st_size, stat.st_mtime_ns] for stat in stats], self._arguments]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

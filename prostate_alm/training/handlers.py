@@ -6,8 +6,9 @@ the order of the list: `PenaltyHandler` stands after the `ValidationHandler` who
 """
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from prostate_alm.errors import TrainingError
 from prostate_alm.losses import ALMLoss, ClassAwareBatchSampler
 from prostate_alm.networks.weights import load_weights, save_atomically
 from prostate_alm.preprocessing import PREPROCESSING_VERSION
+from prostate_alm.training.constraint_log import ConstraintLog
 
 
 class Stateful(Protocol):
@@ -140,13 +142,34 @@ class BestModel:
 
 
 class EpochLog:
-    """Write what each epoch was made of, a JSON line each: loss terms, `mu`, multipliers, validation AUC."""
+    """Write what each epoch was made of, a JSON line each: loss terms, `mu`, multipliers, validation AUC.
 
-    def __init__(self, path: str, evaluator: Engine, loss: ALMLoss | None = None, metric: str = "val_auc") -> None:
+    Args:
+        path: of the file.
+        evaluator: whose metrics are taken.
+        loss: None where there is no constraint.
+        metric: of the evaluator; it is in each line of an epoch that was validated.
+        constraint_log: adds the quantiles of the critical patients' multipliers.
+        figures: more of the evaluator's metrics; one that is no number (an FPR at as many misses as there are
+            positives) is left out.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        evaluator: Engine,
+        loss: ALMLoss | None = None,
+        *,
+        metric: str = "val_auc",
+        constraint_log: ConstraintLog | None = None,
+        figures: Sequence[str] = (),
+    ) -> None:
         self.path = Path(path)
         self.evaluator = evaluator
         self.loss = loss
         self.metric = metric
+        self.constraint_log = constraint_log
+        self.figures = tuple(figures)
         self.rows: list[dict[str, float]] = []
         self._batches: list[dict[str, float]] = []
 
@@ -173,8 +196,12 @@ class EpochLog:
         row |= {name: sum(b[name] for b in self._batches) / len(self._batches) for name in self._batches[0]}
         if self.loss is not None:
             row |= {"mu": float(self.loss.mu), "largest_multiplier": float(self.loss.multipliers.max())}
+        if self.constraint_log is not None:
+            row |= self.constraint_log.quantiles()
         if was_validated(self.evaluator, engine):
             row[self.metric] = float(self.evaluator.state.metrics[self.metric])
+            found = {name: float(self.evaluator.state.metrics[name]) for name in self.figures}
+            row |= {name: value for name, value in found.items() if math.isfinite(value)}
         self.rows.append(row)
         self._batches = []
         if _rank() > 0:

@@ -122,7 +122,8 @@ class TrainedMember:
     def dataset(self, entries: Sequence[Entry]) -> CachedDataset:
         """Other entries, prepared as in training."""
         transforms = self._parsed("train#preprocessing")
-        return CachedDataset(entries, transforms, cache_dir=str(self._parsed("cache_dir")))
+        hidden = [self._parsed("train#hidden")]
+        return CachedDataset(entries, transforms, augment=hidden, cache_dir=str(self._parsed("cache_dir")))
 
     def score(self, dataset: CachedDataset) -> dict[int, float]:
         """Logit by index."""

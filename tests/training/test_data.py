@@ -48,3 +48,15 @@ def test_what_can_not_be_filled_is_refused(dataset: CachedDataset) -> None:
         study_loader(dataset, batch_size=8, critical_per_batch=5)
     with pytest.raises(ArgumentError, match="train with one process"):
         study_loader(dataset, batch_size=4, critical_per_batch=2, sampler=SequentialSampler(dataset))
+
+
+def test_a_corrected_label_prepares_no_image_again(cohort: Path, data: MemberData, tmp_path: Path) -> None:
+    """And it is the datalist's label that is learned, not the one that stood there when the image was cached."""
+    prepare = [LoadStudy(), StudyToImage("tiny", [128.0, 128.0, 60.0])]
+    entry = data.training[0]
+    labels = [
+        CachedDataset([{**entry, "label": label, "fold": label}], prepare, cache_dir=str(tmp_path))[0]["label"]
+        for label in (0, 1)
+    ]
+    assert labels == [0, 1]
+    assert len(list(tmp_path.iterdir())) == 1

@@ -70,7 +70,7 @@ def test_state_of_another_run_is_refused(member_workflow: Member, tmp_path: Path
 def test_the_control_trains_without_the_constraint(member_workflow: Member, tmp_path: Path) -> None:
     train(member_workflow(tmp_path, max_epochs=1, alm=False))
     (row,) = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
-    assert set(row) == {"epoch", "loss", "val_auc"}
+    assert set(row) == {"epoch", "loss", "val_auc", "fpr_at_0_fn", "fpr_at_1_fn"}
 
 
 def test_members_share_the_cache_and_a_changed_image_leaves_it(
