@@ -1,36 +1,38 @@
-"""The synthetic cohort of tables 3, 14 and 15: 300 training patients, and two test sets of 1000 at two prevalences.
+"""The synthetic cohort of tables 3, 14 and 15: 300 training patients, and 1000 test patients at two prevalences.
 
     python benchmarks/prostate_cohort.py --out DIR
 
-Training and the first test set have 13 % positives, as the paper's text says; the second test set has 36 %, as its
-table 15 implies. Both stand in the test section of one datalist, told apart by the column `test_set`, so that one
-training serves both: `prostate-alm benchmark table3 --data DIR --where test_set=p13`. `without-VENDOR.json` has the same
-test patients and no training patient of that vendor, for the transfer to a scanner that training never saw.
+Of the training patients 13 % are positive, as the paper's text says. The 1230 test patients are 360 positives and 870
+negatives, of which two test sets are cut, named by a column each: `p13` (130 and 870) and `p36` (360 and 640, as the
+paper's table 15 implies). They share 770 patients. One training serves both:
+`prostate-alm benchmark table3 --data DIR --where p13=1`. `without-VENDOR.json` has the same test patients and no
+training patient of that vendor, for the transfer to a scanner that training never saw.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from prostate_alm.datasets.datalist import Datalist, make_datalist, write_datalist
 from prostate_alm.datasets.synthetic.cohort import CohortPlan, cohort_datalist, synthesize_cohort
 
-TRAINED = CohortPlan(patients=300, test_patients=1000, seed=21, prevalence=0.13)
-OTHER_PREVALENCE = CohortPlan(patients=1, test_patients=1000, seed=22, prevalence=0.36)
-FOLDERS = {"p13": TRAINED, "p36": OTHER_PREVALENCE}
+TRAINED = CohortPlan(patients=300, test_patients=0, seed=21, prevalence=0.13)
+TESTED = CohortPlan(patients=1, test_patients=1230, seed=22, prevalence=360 / 1230)  # its training patient is not used
+FOLDERS = {"training": TRAINED, "test": TESTED}
+TEST_SETS = {"p13": {0: 870, 1: 130}, "p36": {0: 640, 1: 360}}
 UNSEEN_VENDOR = "vendor_c"
 
 
 def joined_datalist(*, without: str | None = None) -> Datalist:
-    """The one datalist of both test sets, drawn without rendering an image; `without` leaves out a training vendor."""
-    training = [_placed(entry, "p13") for entry in _entries(TRAINED, "training") if entry["vendor"] != without]
+    """Training and both test sets, drawn without rendering an image; `without` leaves out a training vendor."""
+    training = [entry for entry in _entries("training") if entry["vendor"] != without]
     test = [
-        {**_placed(entry, name), "test_set": name} for name, plan in FOLDERS.items() for entry in _entries(plan, "test")
+        {**entry, "index": place, **_test_sets(entry["label"], rank)}
+        for place, (entry, rank) in enumerate(_ranked(_entries("test")), start=TRAINED.patients)
     ]
-    everyone = [{**entry, "index": place} for place, entry in enumerate(test, start=TRAINED.patients)]
     name = "synthetic-prostate" + (f"-without-{without}" if without else "")
-    return make_datalist(name, training=training, test=everyone)
+    return make_datalist(name, training=training, test=test)
 
 
 def make_cohort(out: Path, *, workers: int) -> None:
@@ -41,18 +43,28 @@ def make_cohort(out: Path, *, workers: int) -> None:
     write_datalist(joined_datalist(without=UNSEEN_VENDOR), out / f"without-{UNSEEN_VENDOR}.json")
 
 
-def _entries(plan: CohortPlan, split: str) -> list[dict[str, Any]]:
-    return [entry.model_dump(exclude_none=True) for entry in getattr(cohort_datalist(plan), split)]
+def _entries(split: str) -> list[dict[str, Any]]:
+    """The entries of a split, their paths seen from the folder that holds both cohorts."""
+    entries = [entry.model_dump(exclude_none=True) for entry in getattr(cohort_datalist(FOLDERS[split]), split)]
+    return [{**entry, **{role: f"{split}/{entry[role]}" for role in ("t2", "dwi", "adc")}} for entry in entries]
 
 
-def _placed(entry: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """The entry with its paths seen from the parent of its cohort's folder."""
-    return {**entry, **{role: f"{folder}/{entry[role]}" for role in ("t2", "dwi", "adc")}}
+def _ranked(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each entry with how many of its class stand before it."""
+    met = {0: 0, 1: 0}
+    for entry in entries:
+        yield entry, met[entry["label"]]
+        met[entry["label"]] += 1
+
+
+def _test_sets(label: int, rank: int) -> dict[str, int]:
+    """1 for each test set that a patient is in: the first of each class."""
+    return {name: int(rank < size[label]) for name, size in TEST_SETS.items()}
 
 
 def main() -> None:
     """Read the arguments and make the cohort."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()

@@ -15,7 +15,9 @@ class Budget:
     Attributes:
         name: smoke, reduced or paper.
         settings: of each bundle, beside its defaults.
-        grids: of the search with two classes and with more.
+        binary_grids: of the search with two classes of images.
+        multiclass_grids: with more.
+        cohort_grids: on a prostate cohort.
         members: runs of a method with two classes, and with more.
         search_members: splits on whose validation sets a candidate is judged, likewise.
     """
@@ -24,6 +26,7 @@ class Budget:
     settings: Mapping[str, Settings]
     binary_grids: Grids
     multiclass_grids: Grids
+    cohort_grids: Grids
     members: tuple[int, int]
     search_members: tuple[int, int]
 
@@ -35,11 +38,12 @@ PAPER = Budget(
     {},
     Grids(LOSS_PARAMETERS, [1e-3], PAPER_PENALTIES, [0.25, 0.1, 0.5, 1.0]),
     Grids(LOSS_PARAMETERS, [0.1], PAPER_PENALTIES, [0.1, 0.05]),
+    Grids(LOSS_PARAMETERS, [3e-3], PAPER_PENALTIES, [0.25, 0.1, 0.5, 1.0], [2, 1, 3]),
     members=(10, 10),
     search_members=(10, 1),
 )
 
-# three trials a method, two with more classes: of its parameter or, without one, the learning rate; of the
+# three trials a method, two with more classes or a cohort: of its parameter or, without one, the learning rate; of the
 # constraint, `mu`
 _REDUCED_BINARY: Settings = {"width": 16, "max_epochs": 15, "precision": "bfloat16"}
 _REDUCED_MULTICLASS: Settings = {"max_epochs": 30, "precision": "bfloat16"}
@@ -50,6 +54,8 @@ REDUCED = Budget(
         "cifar100_binary": _REDUCED_BINARY,
         "cifar10_long_tailed": _REDUCED_MULTICLASS,
         "cifar100_long_tailed": _REDUCED_MULTICLASS,
+        # a box that is 44 % cheaper; the gland lies inside in 92.7 % of PI-CAI's studies, 94.6 % in the default
+        "prostate_dce": {"profile": "tiny", "box_mm": "$[96.0, 96.0, 72.0]", "max_epochs": 8},
     },
     Grids(
         {**LOSS_PARAMETERS, "ldam": (0.5, 0.25, 0.75)},
@@ -64,6 +70,15 @@ REDUCED = Budget(
         [(1e-4, 2.0), (1e-3, 2.0)],
         [0.1],
     ),
+    # two trials a method; in batches of 8 patients the constraint is silent below a `mu` of 1e-3
+    Grids(
+        {"s-ml": (0.5, 2.0), "a-ml": (0.5, 2.0), "s-fl": (1.0, 2.0), "a-fl": (1.0, 2.0), "w-bce": (1 / 3, 1.0)}
+        | {"cb-bce": (0.99, 0.9999), "ldam": (0.5, 0.25)},
+        [3e-3, 1e-2],
+        [(mu, 2.0) for mu in (1e-2, 1e-1)],
+        [0.25],
+        [2, 1],
+    ),
     members=(5, 2),
     search_members=(1, 1),
 )
@@ -77,9 +92,18 @@ SMOKE = Budget(
         "cifar100_binary": _SMOKE,
         "cifar10_long_tailed": {"max_epochs": 1},
         "cifar100_long_tailed": {"max_epochs": 1},
+        "prostate_dce": {
+            "profile": "tiny",
+            "box_mm": "$[64.0, 64.0, 72.0]",
+            "max_epochs": 1,
+            "batch_size": 4,
+            "repeats": 1,
+            "folds": 2,
+        },
     },
     _SMOKE_GRID,
     Grids({}, [0.1], [(1e-5, 2.0)], [0.1]),
+    Grids({}, [3e-3], [(1e-2, 2.0)], [0.25]),
     members=(2, 1),
     search_members=(1, 1),
 )

@@ -34,7 +34,7 @@ ALIKE = 1e-9  # AUCs this near are equal but for rounding: one pair of images we
 
 
 def filled_cells(
-    table: ResultTable, outcomes: Mapping[tuple[int, str], Outcome], *, resamples: int = 2000
+    table: ResultTable, outcomes: Mapping[tuple[int | None, str], Outcome], *, resamples: int = 2000
 ) -> dict[CellKey, Cell]:
     """Our results for the cells of a table, with intervals, and with p-values for rows under the constraint.
 
@@ -48,7 +48,7 @@ def filled_cells(
     cells: dict[CellKey, Cell] = {}
     for row in table.rows:
         for column in table.columns:
-            if column.ratio is None or (column.ratio, row.method) not in outcomes:
+            if (column.ratio, row.method) not in outcomes:
                 continue
             outcome = outcomes[column.ratio, row.method]
             baseline = outcomes.get((column.ratio, row.pair)) if row.pair else None
@@ -61,7 +61,7 @@ def filled_cells(
     return cells
 
 
-def improvement_notes(table: ResultTable, outcomes: Mapping[tuple[int, str], Outcome]) -> list[str]:
+def improvement_notes(table: ResultTable, outcomes: Mapping[tuple[int | None, str], Outcome]) -> list[str]:
     """Does the constraint improve the AUC more where the baseline is worse (section 5.3)? A sentence a class ratio.
 
     The paper correlates baseline and improvement and finds r = -0.85; noise alone makes that negative, so Oldham's r of
@@ -69,7 +69,7 @@ def improvement_notes(table: ResultTable, outcomes: Mapping[tuple[int, str], Out
     undefined there.
     """
     notes: list[str] = []
-    for ratio in (ratio for ratio in table.ratios() if ratio is not None):
+    for ratio in table.ratios():
         pairs = [(outcomes.get((ratio, r.pair)), outcomes.get((ratio, r.method))) for r in table.rows if r.pair]
         aucs = [(summary(a).mean_auc, summary(b).mean_auc) for a, b in pairs if a and b and _whole(a) and _whole(b)]
         before, after = np.array(aucs).reshape(-1, 2).T
@@ -77,8 +77,9 @@ def improvement_notes(table: ResultTable, outcomes: Mapping[tuple[int, str], Out
             continue
         found = improvement_correlation(before, after)
         paper, oldham = found.with_baseline, found.with_mean
+        place = "" if ratio is None else f"1:{ratio}, "
         notes.append(
-            f"1:{ratio}, {len(aucs)} pairs: Pearson's r of baseline's average AUC and improvement {paper.r:.2f} "
+            f"{place}{len(aucs)} pairs: Pearson's r of baseline's average AUC and improvement {paper.r:.2f} "
             f"({paper.low:.2f} to {paper.high:.2f}; the paper prints -0.85); of their mean and improvement, which "
             f"noise does not bend, {oldham.r:.2f} ({oldham.low:.2f} to {oldham.high:.2f})."
         )
@@ -118,9 +119,9 @@ def figure(metric: str, outcome: Outcome, baseline: Outcome | None = None, *, re
         return make(metric, outcome, baseline, resamples)
 
 
-def choices(table: ResultTable, outcomes: Mapping[tuple[int, str], Outcome]) -> list[Choice]:
+def choices(table: ResultTable, outcomes: Mapping[tuple[int | None, str], Outcome]) -> list[Choice]:
     """What was chosen for each row that ran."""
-    found = [(ratio, row.method) for ratio in table.ratios() if ratio is not None for row in table.rows]
+    found = [(ratio, row.method) for ratio in table.ratios() for row in table.rows]
     return [
         Choice(
             method=method,
@@ -153,6 +154,7 @@ TESTS = {
     False: "A p-value is the larger of two: over test images (paired bootstrap) and over seeds (paired t test).",
 }
 """What the p-values of a table mean, for two classes and for more."""
+COHORT_TESTS = TESTS[True].replace("images", "patients")
 
 
 def summary(outcome: Outcome) -> MemberSummary:
@@ -196,7 +198,9 @@ def _fpr_at_misses_cell(metric: str, outcome: Outcome, baseline: Outcome | None,
     misses, truth = _asked(metric), labels(outcome)
     if not misses.is_integer():
         raise ArgumentError(f"`metric` is {metric!r}. Expected a whole number of false negatives, such as fpr@fn=2.")
-    scores, k = summary(outcome).ensemble_logits, int(misses)
+    scores, k, positives = summary(outcome).ensemble_logits, int(misses), int((truth == 1).sum())
+    if k >= positives:
+        return Cell(note=f"undefined: the test set has no more than {positives} positives")
     p = None
     if baseline is not None:
         other = summary(baseline).ensemble_logits

@@ -4,9 +4,10 @@ Arms that share network, budget, base loss, splits and seeds, and differ in one 
 has three trials on the validation sets of two splits, then all members; the test images decide nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prostate_alm.benchmark.budgets import Budget
+from prostate_alm.benchmark.methods import Grids, binary_methods
 from prostate_alm.benchmark.studies import Method, Protocol, Settings
 from prostate_alm.datasets.cifar.subsets import DEFAULT_PAIRS
 
@@ -57,6 +58,23 @@ def arms() -> list[Arm]:
         # the search may choose a penalty so small that nothing is constrained
         Arm(strong, "BCE, class-aware", "what the constraint gives where it is a sizeable part of the loss"),
         *(_safeguarded(*guard) for guard in _SAFEGUARDS),
+    ]
+
+
+def cohort_arms(grids: Grids) -> list[Arm]:
+    """The arms on a prostate cohort; the two with plain batches are rows of table 3, their runs are shared."""
+    bce, alm = binary_methods(grids, ["BCE"], mbauc=False)
+    batches: list[Settings] = [{"critical_per_batch": critical} for critical in grids.critical_per_batch]
+    plain = [(bce.settings, stage) for stage in bce.stages]
+    aware = Method("BCE, class-aware", bce.settings, [batches], "BCE", plain)
+    alm_aware = Method(
+        "ALM, class-aware", alm.settings, alm.stages, "BCE, class-aware", [*plain, (bce.settings, batches)]
+    )
+    return [
+        Arm(bce, None, "the reference"),
+        Arm(aware, "BCE", "what critical patients in every batch give without the constraint"),
+        Arm(replace(alm, name="ALM"), "BCE", "what the constraint gives with plain batches"),
+        Arm(alm_aware, "BCE, class-aware", "what the constraint gives when it is never silent"),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prostate_alm.benchmark.cells import constraint_share, figure, labels, summary
-from prostate_alm.benchmark.control import arms
+from prostate_alm.benchmark.control import Arm, arms
 from prostate_alm.benchmark.figures import Difference, interval_figure, roc_figure
 from prostate_alm.benchmark.rendering import chosen_text, p_text, share_text, write_text
 from prostate_alm.benchmark.studies import Outcome
@@ -51,9 +51,15 @@ class Comparison:
     ensemble: PairedDifference
 
 
-def compared(outcomes: Mapping[str, Outcome]) -> list[Comparison]:
-    """All comparisons of arms that have all their runs, metric by metric."""
-    pairs = [(arm.method.name, arm.reference, arm.question) for arm in arms() if arm.reference is not None]
+def compared(outcomes: Mapping[str, Outcome], among: Sequence[Arm] | None = None) -> list[Comparison]:
+    """All comparisons of arms that have all their runs, metric by metric.
+
+    Args:
+        outcomes: by arm.
+        among: the arms; None for those on images.
+    """
+    among = arms() if among is None else among
+    pairs = [(arm.method.name, arm.reference, arm.question) for arm in among if arm.reference is not None]
     pairs.append(("ALM, class-aware", "BCE", "what both give together"))
     pairs = [pair for pair in pairs if _complete(outcomes, pair[0]) and _complete(outcomes, pair[1])]
     found: list[Comparison] = []
@@ -70,9 +76,11 @@ def compared(outcomes: Mapping[str, Outcome]) -> list[Comparison]:
     return found
 
 
-def write_control(outcomes: Mapping[str, Outcome], folder: Path, caption: Caption) -> Path:
+def write_control(
+    outcomes: Mapping[str, Outcome], folder: Path, caption: Caption, among: Sequence[Arm] | None = None
+) -> Path:
     """Write `control.md`, `control.json`, `control.png` (differences) and `control-roc.png`; returns the first."""
-    comparisons = compared(outcomes)
+    comparisons = compared(outcomes, among)
     complete = {name: outcome for name, outcome in outcomes.items() if _complete(outcomes, name)}
     figures = {name: arm_figures(outcome) for name, outcome in complete.items()}
     content = {"caption": caption.model_dump(), "arms": figures, "comparisons": [asdict(c) for c in comparisons]}

@@ -1,4 +1,4 @@
-"""Carry out one run: train the bundle, score the validation and the test images with its best weights."""
+"""Carry out one run: train the bundle, score the validation and the test samples with its best weights."""
 
 import json
 import logging
@@ -13,22 +13,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.bundle.config_parser import ConfigParser
 from monai.bundle.workflows import ConfigWorkflow
 
-from prostate_alm.benchmark.records import Failure, RunRecord, RunSpec, Scores
-from prostate_alm.datasets.cifar.archive import LabelledImages
+from prostate_alm.benchmark.records import Failure, RunRecord, RunSpec
+from prostate_alm.benchmark.run_figures import figures
+from prostate_alm.benchmark.samples import check_is_asked_for, critical_classes, locations, score
 from prostate_alm.errors import ProstateALMError
-from prostate_alm.evaluation.multiclass import error_at_tpr, overall_accuracy, per_class_accuracy
-from prostate_alm.evaluation.roc import auc, fpr_at_tpr
 from prostate_alm.networks.weights import load_weights
 from prostate_alm.training.bundles import find_bundle
-from prostate_alm.training.images import ImageDataset, image_loader
-
-BINARY_TPRS = (1.0, 0.99, 0.98, 0.96, 0.95, 0.92, 0.90)
-MULTICLASS_TPRS = (0.8, 0.9)
 
 
 def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
@@ -36,12 +30,13 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
 
     Args:
         spec: what to run.
-        data: folder of the image archives.
+        data: folder of the image archives, or a cohort's folder or datalist.
         work: folder for the run's own files; a run that was killed resumes after its last epoch there. Deleted when
-            the run is finished.
+            the run is finished; prepared patients stay, for other runs.
 
     Raises:
         DatasetError: the archive or the subset can't be used.
+        CohortError: the cohort can't be used, or its datalist is not the one of `spec`.
         ArgumentError: the training diverged.
     """
     commit()  # asked for while it is that of the code just loaded; another may follow while this trains
@@ -51,6 +46,7 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
     logging.disable(logging.WARNING)  # an epoch's lines belong into its record, not on the screen
     try:
         workflow = _workflow(spec, data, folder)
+        check_is_asked_for(workflow.parser, spec)
         workflow.run()
         record = _record(spec, workflow.parser, folder, seconds=time.perf_counter() - started)
         workflow.finalize()
@@ -71,15 +67,16 @@ def attempt(spec: RunSpec, data: Path, work: Path) -> RunRecord | Failure:
 
 
 def check_data(spec: RunSpec, data: Path) -> None:
-    """Draw the images of `spec` and do nothing with them, so that what can't be drawn is said before any training.
+    """Draw the samples of `spec` and do nothing with them, so that what can't be drawn is said before any training.
 
     Raises:
         DatasetError: the archive or the subset can't be used.
+        CohortError: the cohort or its folds can't be used.
         ArgumentError: the recipe refuses an argument.
     """
     parser = ConfigParser()
     parser.read_config(str(find_bundle(spec.bundle) / "configs" / "train.yaml"))
-    parser.update({**spec.settings, "dataset_dir": str(data)})
+    parser.update({**spec.settings, **locations(spec.bundle, data, Path())})
     try:
         parser.get_parsed_content("data")
     except RuntimeError as error:
@@ -98,14 +95,13 @@ def _first_of_ours(error: BaseException) -> BaseException:
 
 def _workflow(spec: RunSpec, data: Path, folder: Path) -> ConfigWorkflow:
     bundle = find_bundle(spec.bundle)
-    settings: dict[str, Any] = dict(spec.settings)
+    settings: dict[str, Any] = {**spec.settings, **locations(spec.bundle, data, folder.parent)}
     workflow = ConfigWorkflow(
         config_file=str(bundle / "configs" / "train.yaml"),
         meta_file=str(bundle / "configs" / "metadata.json"),
         logging_file=False,
         workflow_type="train",
         bundle_root=str(bundle),
-        dataset_dir=str(data),
         output_dir=str(folder),
         **settings,
     )
@@ -118,12 +114,7 @@ def _record(spec: RunSpec, parser: ConfigParser, folder: Path, *, seconds: float
     data, network = content("data"), content("network_def")
     best = content("best_model")
     network.load_state_dict(load_weights(folder / "model.pt"))
-    scored = {
-        name: Scores.of(
-            _logits(parser, network, getattr(data, name)), getattr(data, name).labels, data.critical_classes
-        )
-        for name in ("validation", "test")
-    }
+    scored = {name: score(parser, network, name) for name in ("validation", "test")}
     return RunRecord(
         spec=spec,
         commit=commit(),
@@ -138,37 +129,8 @@ def _record(spec: RunSpec, parser: ConfigParser, folder: Path, *, seconds: float
         epochs=[json.loads(line) for line in (folder / "epochs.jsonl").read_text(encoding="utf-8").splitlines()],
         validation=scored["validation"],
         test=scored["test"],
-        metrics=figures(scored["test"], data.critical_classes),
+        metrics=figures(scored["test"], critical_classes(parser)),
     )
-
-
-def _logits(parser: ConfigParser, network: torch.nn.Module, images: LabelledImages) -> Any:
-    """Logits ``[N, C]`` of images that are not augmented, in float32."""
-    dataset = ImageDataset(images, parser.get_parsed_content("validate#preprocessing"))
-    device = parser.get_parsed_content("device")
-    network.eval()
-    with torch.no_grad():
-        batches = [network(batch["image"].to(device)).float().cpu() for batch in image_loader(dataset, batch_size=500)]
-    return torch.cat(batches).numpy()
-
-
-def figures(scores: Scores, critical_classes: tuple[int, ...]) -> dict[str, float]:
-    """Return the figures of one network: the paper's, each in [0, 1]."""
-    labels, critical = scores.labels.array(), scores.critical.array()
-    if scores.prediction is None or scores.other is None:
-        return {"auc": auc(critical, labels)} | {f"fpr@tpr={t}": fpr_at_tpr(critical, labels, t) for t in BINARY_TPRS}
-    prediction, other = scores.prediction.array(), scores.other.array()
-    found = {"accuracy": overall_accuracy(prediction, labels)}
-    classes = range(int(labels.max()) + 1)
-    found |= {f"accuracy[{c}]": share for c, share in per_class_accuracy(prediction, labels, classes).items()}
-    if len(critical_classes) == 1:
-        found |= {
-            f"error@tpr={t}": error_at_tpr(critical, other, labels, critical_classes[0], t) for t in MULTICLASS_TPRS
-        }
-    else:
-        rest = ~np.isin(labels, critical_classes)
-        found["accuracy[others]"] = overall_accuracy(prediction[rest], labels[rest])
-    return found
 
 
 @cache

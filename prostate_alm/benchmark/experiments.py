@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from prostate_alm.benchmark import cohorts
 from prostate_alm.benchmark.budgets import Budget
 from prostate_alm.benchmark.methods import BINARY_LOSSES, binary_methods, multiclass_methods
 from prostate_alm.benchmark.studies import Method, Protocol, Settings
@@ -18,16 +19,16 @@ class Experiment:
 
     Attributes:
         bundle: what is trained.
-        archive: cifar10 or cifar100.
-        ratios: of the table's blocks.
+        archive: cifar10 or cifar100; None trains on a prostate cohort.
+        ratios: of the table's blocks; the ratio of a cohort is its own, None.
         settings: of the bundle, but budget and ratio.
         losses: rows without the constraint.
         mbauc: whether MBAUC is a row.
     """
 
     bundle: str
-    archive: str
-    ratios: Sequence[int]
+    archive: str | None
+    ratios: Sequence[int | None]
     settings: Settings = field(default_factory=dict)
     losses: Sequence[str] = BINARY_LOSSES
     mbauc: bool = True
@@ -35,12 +36,13 @@ class Experiment:
     @property
     def binary(self) -> bool:
         """Whether there are two classes."""
-        return self.bundle.endswith("binary")
+        return not self.bundle.endswith("long_tailed")
 
     def methods(self, budget: Budget) -> list[Method]:
         """The rows."""
         if self.binary:
-            return binary_methods(budget.binary_grids, self.losses, mbauc=self.mbauc)
+            grids = budget.cohort_grids if self.archive is None else budget.binary_grids
+            return binary_methods(grids, self.losses, mbauc=self.mbauc)
         return multiclass_methods(budget.multiclass_grids, self.losses)
 
     def only(self, names: Sequence[str]) -> "Experiment":
@@ -57,20 +59,23 @@ class Experiment:
         kept = {rows[name.lower()] for name in names}
         return replace(self, losses=[loss for loss in self.losses if loss in kept], mbauc="MBAUC" in kept)
 
-    def protocol(self, budget: Budget, ratio: int, data_sha256: str) -> Protocol:
+    def protocol(self, budget: Budget, ratio: int | None, data_sha256: str) -> Protocol:
         """What the rows of one ratio share."""
         kind = 0 if self.binary else 1
-        settings = {**budget.settings.get(self.bundle, {}), **self.settings, "ratio": ratio}
+        at: Settings = {} if ratio is None else {"ratio": ratio}
+        settings = {**budget.settings.get(self.bundle, {}), **self.settings, **at}
         return Protocol(self.bundle, settings, budget.members[kind], budget.search_members[kind], data_sha256)
 
 
 _FIRST_PAIR, _SECOND_PAIR = ({"majority": majority, "minority": minority} for majority, minority in DEFAULT_PAIRS)
 _CIFAR10 = Experiment("cifar10_binary", "cifar10", (100, 200), _FIRST_PAIR)
 _CIFAR100 = Experiment("cifar100_binary", "cifar100", (100, 200))
+_COHORT = Experiment(cohorts.BUNDLE, None, (None,))
 _TAILED = Experiment("cifar10_long_tailed", "cifar10", (100, 200), losses=MAJOR_MULTICLASS)
 EXPERIMENTS: Mapping[int, Experiment] = {
     1: _CIFAR10,
     2: _CIFAR100,
+    3: _COHORT,
     4: _TAILED,
     5: Experiment("cifar10_binary", "cifar10", (50,), _FIRST_PAIR),
     6: Experiment("cifar10_binary", "cifar10", (100, 200), _SECOND_PAIR),
@@ -81,6 +86,8 @@ EXPERIMENTS: Mapping[int, Experiment] = {
     11: _CIFAR100,
     12: replace(_CIFAR10, mbauc=False),
     13: replace(_CIFAR100, mbauc=False),
+    14: replace(_COHORT, mbauc=False),
+    15: replace(_COHORT, mbauc=False),
     16: Experiment(
         "cifar10_binary",
         "cifar10",
@@ -98,8 +105,5 @@ def find_experiment(table: int) -> Experiment:
         ArgumentError: there is none for it.
     """
     if table not in EXPERIMENTS:
-        raise ArgumentError(
-            f"there is no experiment on images for table {table}; 3, 14 and 15 need a prostate cohort. Available: "
-            f"{', '.join(map(str, EXPERIMENTS))}."
-        )
+        raise ArgumentError(f"there is no experiment for table {table}. Available: {', '.join(map(str, EXPERIMENTS))}.")
     return EXPERIMENTS[table]

@@ -20,15 +20,16 @@ class LocalBackend:
     """`workers` processes, each of which does one run after the other; a process that dies is replaced.
 
     Args:
-        data: folder of the archives.
+        data: folder of the archives or of the cohort, or its datalist.
         work: folder for unfinished runs.
         workers: processes.
-        threads: of each; None shares the cores among them.
+        threads: of each; None takes OMP_NUM_THREADS where it is set, and else shares the cores among them.
     """
 
     def __init__(self, data: Path, work: Path, *, workers: int, threads: int | None = None) -> None:
         self.data, self.work, self.slots = data, work, workers
-        self._threads = threads or max(1, (os.cpu_count() or 1) // workers)
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        self._threads = threads or (int(wanted) if wanted.isdecimal() else max(1, (os.cpu_count() or 1) // workers))
         self._slots = ThreadPoolExecutor(max_workers=workers)
         self._local = threading.local()
         self._lock, self._closed = threading.Lock(), False

@@ -32,12 +32,14 @@ class Grids:
             settings.
         penalties: pairs of `mu` and `rho`, tried together.
         deltas: tried when the penalty is fixed.
+        critical_per_batch: tried for class-aware batches.
     """
 
     parameters: Mapping[str, Sequence[float]]
     learning_rates: Sequence[float]
     penalties: Sequence[tuple[float, float]]
     deltas: Sequence[float]
+    critical_per_batch: Sequence[int] = (2,)
 
     def of_loss(self, loss: str) -> list[Settings]:
         """Candidates for the baseline itself."""

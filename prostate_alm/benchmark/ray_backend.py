@@ -91,9 +91,9 @@ def _reach(address: str | None) -> None:
 
 
 def _attempt_on_node(spec: RunSpec, data: Path, work: Path, threads: int) -> Result:
-    if not data.is_dir():
+    if not data.exists():
         where = f"node {platform.node()} has no folder `{data}`"
-        return Failure(spec=spec, message=f"{where}; each node needs the archives under the same path.")
+        return Failure(spec=spec, message=f"{where}; each node needs the data under the same path.")
     import torch  # noqa: PLC0415 - the driver needs neither torch nor MONAI
 
     from prostate_alm.benchmark.execution import attempt  # noqa: PLC0415

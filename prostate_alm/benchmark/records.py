@@ -28,7 +28,7 @@ class RunSpec(BaseModel):
 
     bundle: str
     settings: dict[str, Setting]
-    data_sha256: str = Field(description="of the archive's decoded images")
+    data_sha256: str = Field(description="of the archive's decoded images, or of the cohort's datalist")
 
     @property
     def key(self) -> str:

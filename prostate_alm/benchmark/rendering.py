@@ -73,7 +73,8 @@ def to_markdown(table: ResultTable) -> str:
             lines += ["p-values against the baseline, Holm-adjusted in parentheses:", ""]
             lines += [*_markdown_p_values(table, rows, columns), ""]
         if choices := [choice for choice in table.choices if choice.ratio == ratio]:
-            lines += ["Chosen on validation images, and the constraint's share of the training loss:", ""]
+            judged = "patients" if ratio is None else "images"
+            lines += [f"Chosen on validation {judged}, and the constraint's share of the training loss:", ""]
             lines += [*_markdown_choices(choices), ""]
     lines += [f"{place}. {_markdown(note)}" for place, note in enumerate(marks.notes, start=1)]
     lines += ["", *(f"- {_markdown(note)}" for note in table.notes)]

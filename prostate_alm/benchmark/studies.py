@@ -9,10 +9,13 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+import yaml
+
 from prostate_alm.benchmark.records import Failure, RunRecord, RunSpec, Setting
 from prostate_alm.errors import ArgumentError
 from prostate_alm.training.bundles import find_bundle, plain_settings
 
+SHOWN_ONLY = ("tracker",)  # a run's lines stand in its record; nobody looks at them elsewhere
 Settings = Mapping[str, Setting]
 Result = RunRecord | Failure
 
@@ -55,15 +58,16 @@ class Protocol:
     data_sha256: str
 
     def spec(self, settings: Settings, member: int) -> RunSpec:
-        """The run of a member.
+        """The run of a member; a list that it sets differently is an expression, such as ``$[96.0, 96.0, 72.0]``.
 
         Raises:
             ArgumentError: a setting is none of the bundle's.
         """
         defaults = _defaults(self.bundle)
         differing = {**self.settings, **settings, "member": member}
-        if unknown := differing.keys() - defaults.keys():
-            raise ArgumentError(f"bundle `{self.bundle}` has no {sorted(unknown)}. Available: {sorted(defaults)}.")
+        known = {*defaults, *_lists(self.bundle)}
+        if unknown := differing.keys() - known:
+            raise ArgumentError(f"bundle `{self.bundle}` has no {sorted(unknown)}. Available: {sorted(known)}.")
         return RunSpec(bundle=self.bundle, settings={**defaults, **differing}, data_sha256=self.data_sha256)
 
 
@@ -122,7 +126,19 @@ def most_runs(method: Method, protocol: Protocol) -> int:
 
 @cache
 def _defaults(bundle: str) -> Settings:
-    return plain_settings(find_bundle(bundle))
+    """Of the settings that decide a result."""
+    return {name: value for name, value in plain_settings(find_bundle(bundle)).items() if name not in SHOWN_ONLY}
+
+
+@cache
+def _lists(bundle: str) -> frozenset[str]:
+    """Settings of a bundle that are lists of numbers."""
+    content = yaml.safe_load((find_bundle(bundle) / "configs" / "train.yaml").read_text(encoding="utf-8"))
+    return frozenset(
+        name
+        for name, value in content.items()
+        if isinstance(value, list) and all(isinstance(number, int | float) for number in value)
+    )
 
 
 def _mean_metric(results: Sequence[Result]) -> float | None:

@@ -40,7 +40,7 @@ def test_every_column_of_a_table_can_be_filled(number, outcome_factory):
     experiment, table = find_experiment(number), table_layout(number)
     rng = np.random.default_rng(number)
     classes = 1 if experiment.binary else 10 if experiment.archive == "cifar10" else 100
-    labels = np.tile(np.arange(max(classes, 2)), 4)
+    labels = np.tile(np.arange(max(classes, 2)), 6)  # table 15 asks for the FPR at 5 misses
     row = table.rows[0].method
     made = {
         (ratio, row): outcome_factory(
@@ -58,6 +58,13 @@ def test_every_column_of_a_table_can_be_filled(number, outcome_factory):
         assert cell.value is not None
         assert cell.low is None or cell.high is None or cell.low <= cell.value <= cell.high
     table.filled(cells)  # refuses what is no cell of the table
+
+
+def test_where_every_positive_may_be_missed_there_is_no_figure(outcome_factory):
+    cell = figure("fpr@fn=2", outcome_factory("BCE", LOGITS), outcome_factory("S-FL", PERFECT))
+    assert (cell.status, cell.value, cell.p_value) == ("not run", None, None)
+    assert "2 positives" in cell.note
+    assert figure("fpr@fn=1", outcome_factory("BCE", LOGITS)).value == 0.0
 
 
 def test_binary_cells_are_the_ensembles_figures_in_percent(outcome_factory):
