@@ -18,8 +18,10 @@ import numpy as np
 import torch
 import yaml
 
+from prostate_alm.evaluation.known_studies import KnownStudies
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
 from prostate_alm.evaluation.reference import QUANTILES, Distance, GateQuantiles, Limit, Outlier, Reference
+from prostate_alm.evaluation.validation_scores import ValidationScores
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.image_features import IMAGE_FEATURES
@@ -45,7 +47,8 @@ def full_size_ensemble(folder: Path) -> Path:
         weights=[member.state_dict() for member in network.members], card="# Random weights\n",
         seeds=list(range(MEMBERS)), datalist_sha256="0" * 64, training={"weights": "random"},
         points=OperatingPoints(points=[choose_operating_point([-9.0, 9.0], [0, 1], false_negatives=0)]),
-        reference=_reference(network, preprocessing),
+        reference=_reference(network, preprocessing), known=KnownStudies(training=[]),
+        validation=ValidationScores.of([-9.0, 9.0], [0, 1], evidence="out-of-fold"),
     )  # fmt: skip
     write_ensemble(folder, content)
     return folder

@@ -7,6 +7,8 @@ stands here. An ensemble folder is a MONAI inference bundle with these files bes
     models/model.pt            flat state_dict of the `network_def` in inference.yaml (all members)
     operating_points.json      thresholds with their evidence
     reference.json             what it was validated on: golden logits, limits, quantiles
+    validation.json            the scores, with labels, that the thresholds were set on
+    studies.json               hashes of the studies it was made with
     docs/README.md             the model card
     manifest.json              SHA-256 of every other file; its own hash names the ensemble
 """
@@ -21,9 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prostate_alm.errors import EnsembleError
 
+SCHEMA_VERSION = 2
+"""Of the manifest; 2 added `parent_sha256`. Version 1 is read."""
 MANIFEST = "manifest.json"
 OPERATING_POINTS = "operating_points.json"
 REFERENCE = "reference.json"
+VALIDATION = "validation.json"
+KNOWN_STUDIES = "studies.json"
 INFERENCE_CONFIG = "configs/inference.yaml"
 WEIGHTS = "models/model.pt"
 
@@ -33,9 +39,10 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
     name: str
     version: str
+    parent_sha256: str | None = Field(default=None, description="of the ensemble that this one was recalibrated from")
     members: int = Field(ge=1)
     files: dict[str, str] = Field(description="SHA-256 by path, relative to the folder, of every other file")
     versions: dict[str, str] = Field(description="of prostate-alm, torch, monai and python that trained it")
@@ -98,10 +105,7 @@ def read_manifest(folder: Path, *, expect_sha256: str | None = None) -> tuple[Ma
     identity = hashlib.sha256(content).hexdigest()
     if expect_sha256 is not None and identity != expect_sha256.lower():
         raise EnsembleError(f"the ensemble's manifest has SHA-256 {identity}, pinned is {expect_sha256.lower()}.")
-    try:
-        manifest = Manifest.model_validate_json(content)
-    except ValidationError as error:
-        raise EnsembleError(f"{MANIFEST} is malformed: {error}") from None
+    manifest = _parsed(content)
     found = files_of(folder)
     differing = sorted(
         name for name in found.keys() | manifest.files.keys() if found.get(name) != manifest.files.get(name)
@@ -111,6 +115,25 @@ def read_manifest(folder: Path, *, expect_sha256: str | None = None) -> tuple[Ma
             f"files differ from {MANIFEST}: {', '.join(differing)}. Restore the folder as it was written."
         )
     return manifest, identity
+
+
+def _parsed(content: bytes) -> Manifest:
+    try:
+        version = _Versioned.model_validate_json(content).schema_version
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise EnsembleError(
+                f"{MANIFEST} has `schema_version` {version}, this release reads 1 to {SCHEMA_VERSION}; use the release "
+                "that wrote the ensemble."
+            )
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise EnsembleError(f"{MANIFEST} is malformed: {error}") from None
+
+
+class _Versioned(BaseModel):
+    """The version alone, to name it before anything else of the file is judged."""
+
+    schema_version: int = 1
 
 
 def sealed_bytes(folder: Path, name: str, manifest: Manifest) -> bytes:

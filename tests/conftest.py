@@ -16,8 +16,10 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle.workflows import ConfigWorkflow
 
+from prostate_alm.evaluation.known_studies import KnownStudies
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
 from prostate_alm.evaluation.reference import Reference
+from prostate_alm.evaluation.validation_scores import ValidationScores
 from prostate_alm.networks.two_path import TwoPathNet
 from prostate_alm.preprocessing import PreparedImage, Preprocessing
 from prostate_alm.preprocessing.image_features import image_features
@@ -125,6 +127,7 @@ def small_ensemble(
     weights: Sequence[Weights] | None = None,
     spread_limit: float = 1e9,
     outlier_limit: float = 1e9,
+    known: KnownStudies | None = None,
 ) -> Path:
     """Write an ensemble of three members as training writes it; its "0-fn" stands at `threshold`, "1-fn" one above.
 
@@ -137,7 +140,8 @@ def small_ensemble(
         name="small", bundle=BUNDLE, network=NETWORK, weights=weights, profile="tiny", box_mm=(128.0, 128.0, 72.0),
         points=OperatingPoints(points=points), card="# Small\n", seeds=[0, 1, 2], datalist_sha256="0" * 64,
         reference=small_reference(weights, spread_limit=spread_limit, outlier_limit=outlier_limit),
-        training={"loss": "bce"},
+        training={"loss": "bce"}, known=known or KnownStudies(training=[]),
+        validation=ValidationScores.of(scores, [0, 0, 1, 0, 1, 1], evidence="out-of-fold"),
     )  # fmt: skip
     write_ensemble(folder, content)
     return folder

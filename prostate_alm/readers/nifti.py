@@ -104,7 +104,7 @@ def read_b_value_file(path: Path) -> list[float]:
 
 
 class LoadStudy:
-    """Add the `Study` of a datalist entry under ``study``; the other keys stay as they are.
+    """Add the `Study` of a datalist entry under ``study``, the hash of its voxels under ``content``; keep the others.
 
     An entry holds absolute paths under ``t2``, ``dwi`` and, if there is one, ``adc``, and the list ``b_values``.
     A string that already stands under ``study`` becomes the key.
@@ -124,7 +124,12 @@ class LoadStudy:
             adc=Path(adc) if adc else None,
             key=key if isinstance(key, str) else "",
         )
-        return {**entry, "study": study}
+        return {**entry, "study": study, "content": content_of(study)}
+
+
+def content_of(study: Study) -> str:
+    """Hash of the voxels of T2 and DWI: 12 hexadecimal digits, the same whatever the study is called."""
+    return content_key([study.t2, *(study.dwi[b] for b in sorted(study.dwi))])
 
 
 def volumes_by_b_value(volumes: Sequence[Volume], b_values: Sequence[float]) -> dict[float, Volume]:

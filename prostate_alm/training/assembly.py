@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.errors import TrainingError
-from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
-from prostate_alm.evaluation.reference import GoldenCase, Reference
+from prostate_alm.evaluation.known_studies import KnownStudies, KnownStudy
+from prostate_alm.evaluation.operating_point import Evidence, OperatingPoints, choose_by_rule
+from prostate_alm.evaluation.operating_rules import DEFAULT_RULES, Rule
+from prostate_alm.evaluation.reference import GoldenCase
 from prostate_alm.evaluation.roc import auc
-from prostate_alm.parcel import MANIFEST
+from prostate_alm.evaluation.validation_scores import ValidationScores
+from prostate_alm.parcel import MANIFEST, OPERATING_POINTS
 from prostate_alm.preprocessing import Preprocessing
 from prostate_alm.preprocessing.phantoms import golden_images
 from prostate_alm.training.ensemble import EnsembleRun
@@ -23,10 +27,8 @@ from prostate_alm.training.scoring import (
     write_scores,
 )
 
-FALSE_NEGATIVES = (0, 1, 2)  # fixed before any score is seen
 
-
-def assemble(run: EnsembleRun, *, calibration: Path | None = None) -> Path:
+def assemble(run: EnsembleRun, *, calibration: Path | None = None, rules: Sequence[Rule] = DEFAULT_RULES) -> Path:
     """Score, set operating points and reference, write `run.out / "ensemble"` and return it; an existing one is kept.
 
     Args:
@@ -34,26 +36,55 @@ def assemble(run: EnsembleRun, *, calibration: Path | None = None) -> Path:
         calibration: datalist of patients that neither training nor model selection touched. With it the operating
             points are set on the whole ensemble's scores of these and marked `guaranteed`; without it on out-of-fold
             scores, marked `approximate`.
+        rules: of the operating points, fixed before any score is seen.
 
     Raises:
-        TrainingError: there are too few positives for an operating point at 0 false negatives, or too few patients
-            who pass every quality gate.
+        TrainingError: there are too few positives for an operating point, too few patients who pass every quality
+            gate, or an ensemble with other operating points is there.
         CohortError: the calibration set is not untouched.
     """
     folder = run.out / "ensemble"
     if (folder / MANIFEST).is_file():
+        _refuse_other_points(folder, rules)
         return folder
     members = [TrainedMember(run, member) for member in range(run.members)]
     trained = on_training_set(run, members)
     write_scores(trained.scores, run.out / "out_of_fold.json")
-    points, untouched = _operating_points(trained.scores, calibrated=False), None
+    untouched = None
     if calibration is not None:
-        calibrated = on_calibration_set(run, members, calibration)
-        write_scores(calibrated.scores, run.out / "calibration.json")
-        points, untouched = _operating_points(calibrated.scores, calibrated=True), _validated(members, calibrated)
-    reference = make_reference(_validated(members, trained), untouched, golden=_golden(members))
-    write_ensemble(folder, _content(run, members, scores=trained.scores, points=points, reference=reference))
+        untouched = on_calibration_set(run, members, calibration)
+        write_scores(untouched.scores, run.out / "calibration.json")
+    write_ensemble(folder, _content(run, members, trained, untouched=untouched, rules=rules, calibration=calibration))
     return folder
+
+
+def check_rules(run: EnsembleRun, *, calibration: Path | None, rules: Sequence[Rule]) -> None:
+    """Refuse operating points for which positives are too few, before hours of training.
+
+    Args:
+        run: what will be trained.
+        calibration: as `assemble`.
+        rules: as `assemble`.
+
+    Raises:
+        ArgumentError: one needs more positives than there are; the message says how many.
+        CohortError: a datalist can't be used.
+    """
+    if rules != DEFAULT_RULES:
+        datalist = read_datalist(run.datalist if calibration is None else calibration)
+        scored = [*datalist.training, *(datalist.test if calibration is not None else ())]
+        for rule in rules:
+            rule.misses(sum(entry.label for entry in scored))
+
+
+def _refuse_other_points(folder: Path, rules: Sequence[Rule]) -> None:
+    names = OperatingPoints.from_json((folder / OPERATING_POINTS).read_bytes()).names
+    other = [rule.name for rule in rules if rule.name not in names]
+    if rules != DEFAULT_RULES and other:
+        raise TrainingError(
+            f"`{folder}` is finished and has the operating points {', '.join(names)}, not {', '.join(other)}; an "
+            "ensemble is never edited: use `prostate-alm recalibrate`, or move the folder away to have it written anew."
+        )
 
 
 def _validated(members: Sequence[TrainedMember], scored: MemberScores) -> Validated:
@@ -66,29 +97,66 @@ def _golden(members: Sequence[TrainedMember]) -> list[GoldenCase]:
     return golden_cases(network, golden_images(Preprocessing(first.profile, first.box_mm)))
 
 
-def _operating_points(scores: Scores, *, calibrated: bool) -> OperatingPoints:
-    """At 0, 1 and 2 false negatives, as far as there are more positives than that."""
+def operating_points(scores: Scores, rules: Sequence[Rule], *, evidence: Evidence) -> OperatingPoints:
+    """The points of the rules; of the usual ones those that there are positives enough for.
+
+    Raises:
+        TrainingError: there are too few positives.
+    """
     positives = int(scores.labels.sum())
-    if positives <= FALSE_NEGATIVES[0]:
-        raise TrainingError("an operating point needs at least one positive patient; the scored set has none.")
-    evidence = "calibration" if calibrated else "out-of-fold"
+    kept = rules if rules != DEFAULT_RULES else [rule for rule in rules if positives >= rule.needed]
+    lacking = [rule for rule in kept if positives < rule.needed]
+    if lacking or not kept:
+        wanted = lacking[0] if lacking else rules[0]
+        raise TrainingError(
+            f"the operating point `{wanted.name}` needs at least {wanted.needed} positives, the scored set has "
+            f"{positives}; add patients who need DCE, or ask for less."
+        )
     return OperatingPoints(
-        points=[
-            choose_operating_point(scores.logits, scores.labels, false_negatives=k, name=f"{k}-fn", evidence=evidence)
-            for k in FALSE_NEGATIVES
-            if positives > k
-        ]
+        points=[choose_by_rule(scores.logits, scores.labels, rule, evidence=evidence) for rule in kept]
     )
+
+
+def _known(members: Sequence[TrainedMember], scored: MemberScores, datalist: Path) -> list[KnownStudy]:
+    """The hashes of scored studies.
+
+    Raises:
+        TrainingError: the bundle's preprocessing leaves out the hash of the voxels.
+    """
+    dataset, cohort = members[0].dataset(scored.entries), read_datalist(datalist).name
+    known: list[KnownStudy] = []
+    for number, entry in enumerate(scored.entries):
+        content = dataset[number].get("content")
+        if content is None:
+            raise TrainingError(
+                "the bundle's `train#preprocessing` must keep `content`, the hash of the voxels that `LoadStudy` "
+                "adds: name it among the keys of `SelectItemsd`."
+            )
+        known.append(KnownStudy.of(content, cohort=cohort, patient=entry["patient"]))
+    return sorted(known, key=lambda study: study.content)
 
 
 def _content(
     run: EnsembleRun,
     members: Sequence[TrainedMember],
+    trained: MemberScores,
     *,
-    scores: Scores,
-    points: OperatingPoints,
-    reference: Reference,
+    untouched: MemberScores | None,
+    rules: Sequence[Rule],
+    calibration: Path | None,
 ) -> EnsembleContent:
+    evidence: Evidence = "out-of-fold" if untouched is None else "calibration"
+    scores, judged = trained.scores, (untouched or trained).scores
+    points = operating_points(judged, rules, evidence=evidence)
+    reference = make_reference(
+        _validated(members, trained),
+        None if untouched is None else _validated(members, untouched),
+        golden=_golden(members),
+    )
+    known = KnownStudies(
+        training=_known(members, trained, run.datalist),
+        calibration=[] if untouched is None or calibration is None else _known(members, untouched, calibration),
+    )
     first = members[0]
     settings = {name: value for name, value in first.settings.items() if isinstance(value, str | int | float | bool)}
     training = {"bundle": run.bundle.name, "members": run.members, **settings}
@@ -101,6 +169,8 @@ def _content(
         box_mm=first.box_mm,
         points=points,
         reference=reference,
+        validation=ValidationScores.of(judged.logits, judged.labels, evidence=evidence),
+        known=known,
         card=model_card(
             run,
             scores,

@@ -14,14 +14,18 @@ import yaml
 
 from prostate_alm import __version__
 from prostate_alm.errors import EnsembleError
+from prostate_alm.evaluation.known_studies import KnownStudies
 from prostate_alm.evaluation.operating_point import OperatingPoints
 from prostate_alm.evaluation.reference import Reference
+from prostate_alm.evaluation.validation_scores import ValidationScores
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.parcel import (
     INFERENCE_CONFIG,
+    KNOWN_STUDIES,
     MANIFEST,
     OPERATING_POINTS,
     REFERENCE,
+    VALIDATION,
     WEIGHTS,
     Manifest,
     files_of,
@@ -47,6 +51,8 @@ class EnsembleContent:
         box_mm: of the preprocessing.
         points: operating points.
         reference: what it was validated on.
+        validation: the scores that the points were set on.
+        known: the studies it was made with.
         card: model card, Markdown.
         seeds: one a member.
         datalist_sha256: what it was trained on.
@@ -61,6 +67,8 @@ class EnsembleContent:
     box_mm: Sequence[float]
     points: OperatingPoints
     reference: Reference
+    validation: ValidationScores
+    known: KnownStudies
     card: str
     seeds: Sequence[int]
     datalist_sha256: str
@@ -89,6 +97,8 @@ def write_ensemble(folder: Path, content: EnsembleContent) -> None:
     (building / "docs" / "README.md").write_text(content.card, encoding="utf-8")
     write_json(building / OPERATING_POINTS, content.points)
     write_json(building / REFERENCE, content.reference)
+    write_json(building / VALIDATION, content.validation)
+    write_json(building / KNOWN_STUDIES, content.known)
     write_json(building / MANIFEST, _manifest(building, content))
     building.rename(folder)
 

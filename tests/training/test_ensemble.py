@@ -16,14 +16,18 @@ from monai.bundle.workflows import ConfigWorkflow
 
 from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.errors import ArgumentError, CohortError, EnsembleError, TrainingError
+from prostate_alm.evaluation.known_studies import KnownStudies, KnownStudy
 from prostate_alm.evaluation.operating_point import OperatingPoints
+from prostate_alm.evaluation.operating_rules import parse_rules
+from prostate_alm.evaluation.validation_scores import ValidationScores
 from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.networks.ensemble import EnsembleNet
 from prostate_alm.networks.weights import load_weights
-from prostate_alm.parcel import OPERATING_POINTS, WEIGHTS, read_manifest
+from prostate_alm.parcel import KNOWN_STUDIES, OPERATING_POINTS, VALIDATION, WEIGHTS, read_manifest
 from prostate_alm.preprocessing.phantoms import golden_studies
 from prostate_alm.readers.nifti import LoadStudy
-from prostate_alm.training.assembly import assemble
+from prostate_alm.training.assembly import assemble, check_rules
+from prostate_alm.training.backends import LocalBackend
 from prostate_alm.training.ensemble import EnsembleRun, MemberProgress, train_members
 from prostate_alm.training.scoring import MemberScores, TrainedMember
 
@@ -44,7 +48,11 @@ def make_run(cohort: Path, out: Path, **changes: Any) -> EnsembleRun:
 
 def train(run: EnsembleRun, on_progress: Callable[[MemberProgress], None] = lambda step: None) -> None:
     run.claim()
-    train_members(run, workers=2, on_progress=on_progress)
+    backend = LocalBackend(workers=2)
+    try:
+        train_members(run, backend, on_progress=on_progress)
+    finally:
+        backend.close()
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +95,46 @@ def test_the_ensemble_is_sealed_and_scored_out_of_fold(trained: EnsembleRun, tmp
     assert "0 of 6" in card
     assert "binary cross-entropy under the ranking constraint" in card
     assert "Set on 18 training patients" in card
+
+
+def test_the_parcel_knows_whom_it_met_and_what_it_said(trained: EnsembleRun, cohort: Path, tmp_path: Path) -> None:
+    run = copy_of(trained, tmp_path)
+    folder = assemble(run)
+    known = KnownStudies.from_json((folder / KNOWN_STUDIES).read_bytes())
+    content = read_datalist(cohort)
+    studies = {
+        split: [
+            KnownStudy.of(LoadStudy()(entry)["content"], cohort="built", patient=entry["patient"])
+            for entry in content.entries(split)
+        ]
+        for split in ("training", "test")
+    }
+    assert sorted(known.training, key=str) == sorted(studies["training"], key=str)
+    known.refuse_overlap(studies["test"])
+    with pytest.raises(CohortError, match="1 of 7 studies have the same images"):
+        known.refuse_overlap([*studies["test"], studies["training"][4]])
+    validation = ValidationScores.from_json((folder / VALIDATION).read_bytes())
+    rows = json.loads((run.out / "out_of_fold.json").read_text())
+    assert validation.evidence == "out-of-fold"
+    said = sorted((row["logit"], row["label"]) for row in rows)
+    assert [(score.logit, score.label) for score in validation.scores] == said
+
+
+def test_operating_points_are_those_asked_for_or_refused(trained: EnsembleRun, tmp_path: Path) -> None:
+    run = copy_of(trained, tmp_path)
+    rules = parse_rules(["1-fn", "conformal=0.2", "sensitivity=0.5@0.9"])
+    folder = assemble(run, rules=rules)
+    points = OperatingPoints.from_json((folder / OPERATING_POINTS).read_bytes()).points
+    assert [(point.name, point.false_negatives) for point in points] == [
+        ("1-fn", 1),
+        ("conformal-20", 0),
+        ("sensitivity-50-at-90", 0),  # Beta(1, 6) and not Beta(2, 5) lies below 0.5 with 90 %
+    ]
+    assert assemble(run, rules=rules) == folder
+    with pytest.raises(TrainingError, match="never edited"):
+        assemble(run, rules=parse_rules(["conformal=0.3"]))
+    with pytest.raises(ArgumentError, match="at least 59 positives, got 6"):
+        check_rules(run, calibration=None, rules=parse_rules(["sensitivity=0.95@0.95"]))
 
 
 def test_the_reference_holds_the_training_patients_and_the_golden_logits(trained: EnsembleRun, tmp_path: Path) -> None:
