@@ -1,0 +1,122 @@
+"""`hardest_patients.html`: both lists with montages and the multipliers over the epochs, in one file."""
+
+import base64
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from prostate_alm.datasets.datalist import read_datalist
+from prostate_alm.datasets.montage import draw_montage
+from prostate_alm.readers.nifti import LoadStudy
+from prostate_alm.training.ensemble import EnsembleRun
+from prostate_alm.training.hardest import Hardest, hardest_patients, write_hardest
+
+TEMPLATES = Path(__file__).parent / "templates"
+PAGE = "hardest_patients.html"
+PICTURED = 15  # patients of each list that are shown with their images
+LISTED = 100  # rows of a table
+WIDTH = 640  # pixels of a montage
+MARKED, OTHER, INK, GRID = ("#b42318", "#7c3aed", "#0f766e", "#92500b", "#1f4e79"), "#9aa5b1", "#24292f", "#d9dee3"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in the page.
+
+    Attributes:
+        uri: the picture itself, as a data URI.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    uri: str
+    width: int
+    height: int
+
+
+def write_hardest_patients(run: EnsembleRun) -> Path | None:
+    """Write `hardest_patients.json` and `.html` below `run.out`; returns the page, None without the constraint.
+
+    Args:
+        run: finished and scored out of fold.
+    """
+    hardest = hardest_patients(run)
+    if hardest is None:
+        return None
+    write_hardest(hardest, run.out)
+    page = run.out / PAGE
+    temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")
+    temporary.write_text(render_page(hardest, run), encoding="utf-8")
+    temporary.replace(page)
+    return page
+
+
+def render_page(hardest: Hardest, run: EnsembleRun) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pictured = [patient.index for patient in (*hardest.critical[:PICTURED], *hardest.others[:PICTURED])]
+    return environment.get_template("hardest_patients.html.j2").render(
+        hardest=hardest,
+        members=run.members,
+        listed=LISTED,
+        pictured=PICTURED,
+        style=(TEMPLATES / "hardest_patients.css").read_text(encoding="utf-8"),
+        figure=_multipliers(hardest),
+        montages=_montages(run, pictured),
+    )
+
+
+def _montages(run: EnsembleRun, pictured: Sequence[int]) -> Mapping[int, Picture]:
+    """Small montages by index."""
+    load = LoadStudy()
+    chosen = {int(entry["index"]): entry for entry in read_datalist(run.datalist).entries("training")}
+    return {index: _small(draw_montage(load(chosen[index])["study"])) for index in pictured}
+
+
+def _small(montage: Image.Image) -> Picture:
+    height = round(montage.height * WIDTH / montage.width)
+    buffer = io.BytesIO()
+    montage.resize((WIDTH, height), Image.Resampling.LANCZOS).save(buffer, format="WEBP", quality=55)
+    return Picture(_uri(buffer, "webp"), WIDTH, height)
+
+
+def _multipliers(hardest: Hardest) -> Picture:
+    """Relative multipliers over the epochs, a line a patient, the hardest in colour."""
+    size, dots = (8.4, 3.6), 110
+    figure = Figure(figsize=size, dpi=dots, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    marked = hardest.critical[: len(MARKED)]
+    for patient in hardest.critical[len(MARKED) :]:
+        history = hardest.histories[patient.index]
+        axes.plot(range(1, len(history) + 1), history, color=OTHER, linewidth=0.8, alpha=0.6)
+    for patient, colour in zip(marked, MARKED, strict=False):
+        history = hardest.histories[patient.index]
+        axes.plot(range(1, len(history) + 1), history, color=colour, linewidth=2, label=patient.study, marker=".")
+    axes.set_xlabel("epoch", color=INK)
+    axes.set_ylabel("multiplier over the member's mean", color=INK)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, length=0)
+    axes.spines[:].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, title="hardest first")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Picture(_uri(buffer, "png"), round(size[0] * dots), round(size[1] * dots))
+
+
+def _uri(buffer: io.BytesIO, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
