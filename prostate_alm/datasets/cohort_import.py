@@ -15,7 +15,8 @@ from typing import Any
 
 from rich.console import Console
 
-from prostate_alm.datasets.datalist import FILE_FIELDS, make_datalist
+from prostate_alm.datasets.datalist import FILE_FIELDS, Datalist, make_datalist
+from prostate_alm.datasets.import_identities import identity_conflicts, persons_of_patients
 from prostate_alm.datasets.import_page import write_import_report
 from prostate_alm.datasets.import_report import (
     ConflictKind,
@@ -61,13 +62,13 @@ class _Row:
             **self.imported.record,
         )
 
-    @property
-    def entry(self) -> dict[str, Any]:
-        """Its datalist entry."""
+    def entry(self, people: Mapping[str, str]) -> dict[str, Any]:
+        """Its datalist entry, with the person where its patient may be the same one as others."""
         facts, key = self.imported.entry, self.key
         files = {name: f"{KEPT}/{key.study_key}/{facts[name]}" for name in FILE_FIELDS}
         identity = {"index": key.index, "study": key.study_key, "patient": key.patient_key}
-        return {**identity, "label": int(self.label.label), **facts, **files, **self.label.columns()}
+        person = {"person": people[key.patient_key]} if key.patient_key in people else {}
+        return {**identity, **person, "label": int(self.label.label), **facts, **files, **self.label.columns()}
 
 
 def import_dicom_cohort(
@@ -123,7 +124,11 @@ def import_dicom_cohort(
         _discard_old(out, rows, {one.study_key for one in keyed.values()} if prune else None)
         abandoned = keys_in(out) - {one.study_key for one in keyed.values()}
         report = _report(rows, table, resolution, keyed, folders_without_row=len(abandoned))
-        _write_outputs(out, rows, report)
+        known = _known_persons(out / DATALIST) if any(row.gone for row in rows) else {}
+        people = persons_of_patients(
+            table.rows, keyed, patient_ids=resolution.patient_ids, persons=resolution.persons, known=known
+        )
+        _write_outputs(out, rows, report, people)
     if not report.kept:
         raise CohortError(f"none of {report.found} studies could be kept; import_report.html says why.")
     return report
@@ -190,6 +195,14 @@ def _import_rows(
     return sorted(rows, key=lambda row: row.key.index)
 
 
+def _known_persons(datalist: Path) -> dict[str, str]:
+    """The persons of an earlier import, which headers that are gone can't tell any more."""
+    if not datalist.is_file():
+        return {}
+    before = Datalist.model_validate_json(datalist.read_bytes())
+    return {one.patient: one.person for one in [*before.training, *before.test] if one.person is not None}
+
+
 def _ambiguous(message: str) -> ImportedStudy:
     return ImportedStudy("", {"kept": False, "reason": Reason.STUDY_AMBIGUOUS, "message": message})
 
@@ -203,12 +216,12 @@ def _discard_old(out: Path, rows: Sequence[_Row], prune_to: Collection[str] | No
         discard_others(out, prune_to)
 
 
-def _write_outputs(out: Path, rows: Sequence[_Row], report: ImportReport) -> None:
+def _write_outputs(out: Path, rows: Sequence[_Row], report: ImportReport, people: Mapping[str, str]) -> None:
     """The datalist and the report; what is unchanged stays."""
     kept = [row for row in rows if row.imported.kept]
     datalist = out / DATALIST
     if kept:
-        sides = {side: [row.entry for row in kept if row.label.split == side] for side in ("training", "test")}
+        sides = {side: [row.entry(people) for row in kept if row.label.split == side] for side in ("training", "test")}
         content = make_datalist(NAME, training=sides["training"], test=sides["test"]).model_dump(exclude_none=True)
         if not datalist.is_file() or json.loads(datalist.read_text(encoding="utf-8")) != content:
             write_json(datalist, content)
@@ -232,7 +245,7 @@ def _report(
         studies_without_row=resolution.studies_without_row,
         folders_without_row=folders_without_row,
         conflicts=[
-            *_identities(table.rows, resolution.patient_ids, keys),
+            *identity_conflicts(table.rows, keys, patient_ids=resolution.patient_ids, persons=resolution.persons),
             *_conflicts(table.rows, keys),
             *(_source_gone(row) for row in gone),
         ],
@@ -266,39 +279,6 @@ def _conflicts(rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> list[L
         of_patient[row.patient].append(row)
     repeated = [theirs for theirs in of_patient.values() if len(theirs) > 1]
     return [_conflict(theirs, keys) for theirs in sorted(repeated, key=lambda one: len({row.label for row in one}) < 2)]
-
-
-def _identities(
-    rows: Sequence[LabelRow], patient_ids: Mapping[int, str], keys: Mapping[int, StudyKey]
-) -> list[LabelConflict]:
-    """Where the headers and the label table disagree on who is one patient; training against test comes first."""
-    of_id: defaultdict[str, list[LabelRow]] = defaultdict(list)
-    of_patient: defaultdict[str, list[LabelRow]] = defaultdict(list)
-    for row in rows:
-        if row.line in patient_ids:
-            of_id[patient_ids[row.line]].append(row)
-            of_patient[row.patient].append(row)
-    shared = [theirs for theirs in of_id.values() if len({row.patient for row in theirs}) > 1]
-    shared.sort(key=lambda theirs: len({row.split for row in theirs}), reverse=True)
-    differ = [theirs for theirs in of_patient.values() if len({patient_ids[row.line] for row in theirs}) > 1]
-    return [
-        *(_identity(ConflictKind.PATIENT_ID_SHARED, theirs, keys) for theirs in shared),
-        *(_identity(ConflictKind.PATIENT_IDS_DIFFER, theirs, keys) for theirs in differ),
-    ]
-
-
-def _identity(kind: ConflictKind, rows: Sequence[LabelRow], keys: Mapping[int, StudyKey]) -> LabelConflict:
-    if kind is ConflictKind.PATIENT_IDS_DIFFER:
-        message = f"patient {keys[rows[0].line].patient_key} has studies of different PatientIDs; is it one person?"
-    else:
-        across = ", in training and in test" if len({row.split for row in rows}) > 1 else ""
-        message = (
-            f"{len(rows)} studies have one PatientID and different patients in the label table{across}; give them one "
-            "`patient`, unless the export gave strangers one PatientID."
-        )
-    return LabelConflict(
-        kind=kind, keys=[keys[row.line].study_key for row in rows], lines=[row.line for row in rows], message=message
-    )
 
 
 def _source_gone(row: _Row) -> LabelConflict:

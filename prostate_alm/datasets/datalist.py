@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,9 @@ class DatalistEntry(BaseModel):
     index: int = Field(ge=0, description="unique over the whole datalist and independent of folds")
     study: str = Field(min_length=1, description="pseudonymous key")
     patient: str = Field(min_length=1, description="pseudonymous key; never in both training and test")
+    person: str | None = Field(
+        default=None, description="pseudonymous key that patients share who may be one person; drawn splits follow it"
+    )
     label: Literal[0, 1] = Field(description="1 when DCE is needed")
     t2: str = Field(description="path relative to the datalist's folder")
     dwi: str = Field(description="four-dimensional, one volume for each of `b_values`")
@@ -81,8 +84,21 @@ class Datalist(BaseModel):
         return self
 
 
-def read_datalist(path: Path) -> Datalist:
+def people_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Whom each patient has to stay together with: those of the same `person`, or nobody else."""
+    people: dict[str, str] = {}
+    for entry in entries:
+        patient = str(entry["patient"])
+        people[patient] = str(entry.get("person") or people.get(patient, patient))
+    return people
+
+
+def read_datalist(path: Path, *, only: Split | None = None) -> Datalist:
     """Read and check a datalist.
+
+    Args:
+        path: of the file.
+        only: the one side that is wanted; the other side is left out, and its images are not looked for.
 
     Raises:
         CohortError: it is not there, a field is wrong, an index or study stands twice, a patient is in
@@ -95,6 +111,8 @@ def read_datalist(path: Path) -> Datalist:
         datalist = Datalist.model_validate_json(content)
     except ValidationError as error:
         raise CohortError(f"`{path.name}` is no datalist that can be used: {_first_problem(error)}") from None
+    if only is not None:
+        datalist = datalist.model_copy(update={"test" if only == "training" else "training": []})
     placed = datalist._placed(path.parent.resolve(), hashlib.sha256(content).hexdigest())
     _check_files(placed)
     return placed

@@ -96,6 +96,7 @@ def _alike(pair: NearDuplicate) -> str:
 def _conflicts(report: ImportReport) -> Iterator[Notice]:
     titles: dict[ConflictKind, tuple[Level, str]] = {
         ConflictKind.PATIENT_ID_SHARED: ("error", "of one PatientID under several patients of the label table"),
+        ConflictKind.PERSON_SHARED: ("error", "of one name and birth date under several patients and PatientIDs"),
         ConflictKind.SOURCE_GONE_OUTDATED: ("error", "of a study that could not be imported as asked now"),
         ConflictKind.LABELS_DIFFER: ("error", "with labels that contradict each other"),
         ConflictKind.PATIENT_IDS_DIFFER: ("warning", "of one patient of the label table under several PatientIDs"),

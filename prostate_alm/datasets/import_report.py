@@ -28,6 +28,7 @@ class ConflictKind(StrEnum):
     SOURCE_GONE = "source_gone"
     SOURCE_GONE_OUTDATED = "source_gone_outdated"
     PATIENT_ID_SHARED = "patient_id_shared"
+    PERSON_SHARED = "person_shared"
     PATIENT_IDS_DIFFER = "patient_ids_differ"
 
 

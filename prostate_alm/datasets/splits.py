@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
+from prostate_alm.datasets.datalist import people_of
 from prostate_alm.errors import ArgumentError, CohortError
 
 Entry = Mapping[str, Any]
@@ -72,13 +73,14 @@ def _given_folds(entries: Sequence[Entry], folds: int) -> dict[str, int]:
 
 def _drawn_folds(entries: Sequence[Entry], folds: int, seed: int) -> dict[str, int]:
     labels = np.array([entry["label"] for entry in entries])
-    patients = [entry["patient"] for entry in entries]
+    patients, people = [entry["patient"] for entry in entries], people_of(entries)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    groups = [people[patient] for patient in patients]
     fold_of: dict[str, int] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # too few of a class: `_check_classes` says what to do
-            for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(labels)), labels, patients)):
+            for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups)):
                 fold_of.update((patients[position], fold) for position in validation)
     except ValueError:
         raise _too_few(folds) from None

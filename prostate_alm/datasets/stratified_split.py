@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prostate_alm.datasets.datalist import Datalist, make_datalist
+from prostate_alm.datasets.datalist import Datalist, make_datalist, people_of
 from prostate_alm.errors import ArgumentError, CohortError
 
 Entry = Mapping[str, Any]
@@ -53,6 +53,7 @@ def deal_folds(entries: Sequence[Entry], *, folds: int, seed: int) -> dict[str, 
         raise ArgumentError(f"`folds` must be at least 2, got {folds}.")
     rng = np.random.default_rng(seed)
     fold_of: dict[str, int] = {}
+    people = people_of(entries)
     start = 0
     for label, patients in _by_label(entries).items():
         if len(patients) < folds:
@@ -63,7 +64,7 @@ def deal_folds(entries: Sequence[Entry], *, folds: int, seed: int) -> dict[str, 
         for position, chosen in enumerate(rng.permutation(len(patients))):
             fold_of[patients[chosen]] = (start + position) % folds
         start += len(patients)  # the next label goes on where this one ended, so that the folds' sizes stay alike
-    return fold_of
+    return {patient: fold_of[person] for patient, person in people.items()}
 
 
 def draw_test_patients(entries: Sequence[Entry], *, share: float, seed: int) -> set[str]:
@@ -76,7 +77,7 @@ def draw_test_patients(entries: Sequence[Entry], *, share: float, seed: int) -> 
     if not 0.0 < share < 1.0:
         raise ArgumentError(f"`share` must lie between 0 and 1, got {share}.")
     rng = np.random.default_rng([seed, 1])
-    drawn: set[str] = set()
+    people, drawn = people_of(entries), set[str]()
     for label, patients in _by_label(entries).items():
         count = max(1, round(share * len(patients)))
         if count >= len(patients):
@@ -85,13 +86,14 @@ def draw_test_patients(entries: Sequence[Entry], *, share: float, seed: int) -> 
                 " lower it or add studies."
             )
         drawn.update(patients[chosen] for chosen in rng.permutation(len(patients))[:count])
-    return drawn
+    return {patient for patient, person in people.items() if person in drawn}
 
 
 def _by_label(entries: Sequence[Entry]) -> dict[int, list[str]]:
-    """Patients by label, the few first, each in the order of their names."""
-    label_of: dict[str, int] = {}
+    """Persons by label, the few first, each in the order of their keys."""
+    people, label_of = people_of(entries), dict[str, int]()
     for entry in entries:
-        label_of[entry["patient"]] = max(label_of.get(entry["patient"], 0), int(entry["label"]))
+        person = people[entry["patient"]]
+        label_of[person] = max(label_of.get(person, 0), int(entry["label"]))
     by_label = {label: sorted(p for p, of in label_of.items() if of == label) for label in (1, 0)}
     return dict(sorted(by_label.items(), key=lambda item: len(item[1])))

@@ -88,6 +88,7 @@ class Resolution:
         missing: lines of rows that nothing matches.
         studies_without_row: how many inputs no row matches.
         patient_ids: hash of the PatientID of each row whose headers state one, by its line. Never to be written.
+        persons: hash of name and birth date, likewise (`person_of`).
     """
 
     sources: Mapping[int, StudySource]
@@ -95,6 +96,7 @@ class Resolution:
     missing: tuple[int, ...]
     studies_without_row: int
     patient_ids: Mapping[int, str] = field(default_factory=dict, repr=False)
+    persons: Mapping[int, str] = field(default_factory=dict, repr=False)
 
 
 def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
@@ -137,14 +139,15 @@ def resolve_sources(root: Path, rows: Sequence[LabelRow]) -> Resolution:
     sources |= {line: StudySource(root, one) for line, one in taken.items()}
     studies = {line: studies_in(path) for line, path in named.items()}
     scattered = _scattered(studies, taken, dicom)
-    patient_ids = {line: next(iter(inside.values())) for line, inside in studies.items() if len(inside) == 1}
-    patient_ids |= {line: one.patient_id for line, one in taken.items() if isinstance(one, FoundStudy)}
+    whose = {line: next(iter(inside.values())) for line, inside in studies.items() if len(inside) == 1}
+    whose |= {line: (one.patient_id, one.person) for line, one in taken.items() if isinstance(one, FoundStudy)}
     return Resolution(
         {line: source for line, source in sources.items() if line not in scattered},
         ambiguous | dict.fromkeys(sorted(scattered), _SCATTERED),
         tuple(missing),
         found - len(taken) + others,
-        {line: patient for line, patient in patient_ids.items() if patient},
+        {line: patient_id for line, (patient_id, _) in whose.items() if patient_id},
+        {line: person for line, (_, person) in whose.items() if person},
     )
 
 

@@ -17,6 +17,7 @@ from pydicom.uid import UID
 
 from prostate_alm.readers.b_values import B_VALUE_TAGS, BValue, read_b_value
 from prostate_alm.readers.header import MALFORMED, Header, Pixels, Values
+from prostate_alm.readers.person import person_of
 from prostate_alm.readers.scrubbing import pseudonym, scrubbed, word_hashes
 from prostate_alm.study import Matrix
 
@@ -76,6 +77,7 @@ class Instance:
         sop_class: what kind of object it is.
         sop, study, series, frame_of_reference: short hashes of the UIDs; empty when absent.
         patient_id, patient_name, accession: hashes, to tell patients and examinations apart; empty when absent.
+        person: hash of name and birth date, of this process; empty where they name nobody (`person_of`).
         instance_number: of the image in its series; None when absent.
         number, description, image_type, sequences, sequence_name: of the series, upper case but the description.
         frames: of the object; `frame` is this one's index.
@@ -134,6 +136,7 @@ class Instance:
     field_strength: float | None = None
     frame: int = 0
     accession: str = ""
+    person: str = ""
     patient_words: frozenset[str] = frozenset()
     inversion_time: float | None = None
     scan_options: tuple[str, ...] = ()
@@ -170,6 +173,7 @@ def instance_of(values: Values, header: Header, frame: int = 0) -> Instance:
         path=header.path,
         sop_class=_text(values, "SOPClassUID"),
         **{name: pseudonym(_text(values, keyword)) for name, keyword in _HASHED.items()},
+        person=person_of(_text(values, "PatientName"), _text(values, "PatientBirthDate")),
         modality=_text(values, "Modality").upper(),
         number=None if series_number is None else int(series_number),
         description=clean_text(_text(values, "SeriesDescription")),

@@ -33,6 +33,7 @@ class FoundStudy:
         refusal: why it can't be read, where that shows already.
         source: the zip it lies in; None for plain files.
         patient_id: hash of its PatientID, which can be guessed: keep it out of outputs.
+        person: as of its images (`Instance`); of this process alone.
     """
 
     key: str
@@ -43,6 +44,7 @@ class FoundStudy:
     refusal: StudyRefusedError | None = None
     source: Path | None = field(default=None, repr=False)
     patient_id: str = field(default="", repr=False)
+    person: str = field(default="", repr=False)
     _study: str = field(default="", repr=False)
     _instances: tuple[Instance, ...] = field(default=(), repr=False)
     _names: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
@@ -130,10 +132,10 @@ def find_studies_beside(root: Path, claimed: Collection[Path], *, salt: str) -> 
         return _in_files(files_beside(root, claimed), _TREE, salt)
 
 
-def studies_in(path: Path) -> dict[str, str]:
+def studies_in(path: Path) -> dict[str, tuple[str, str]]:
     """The studies in a folder or zip, by the first image of each of its folders, and the first of a zip.
 
-    Each comes with the hash of its PatientID.
+    Each comes with the hash of its PatientID, and its `person`.
 
     So a cohort is looked through for studies in several places at the cost of a few headers a study. An input that
     can't be read has none here: reading it says why.
@@ -151,12 +153,13 @@ def studies_in(path: Path) -> dict[str, str]:
         return {}
 
 
-def _first_study(files: Iterable[SourceFile]) -> list[tuple[str, str]]:
-    """Study and PatientID of the first image that can be read; nothing where none is DICOM."""
+def _first_study(files: Iterable[SourceFile]) -> list[tuple[str, tuple[str, str]]]:
+    """Study, PatientID and person of the first image that can be read; nothing where none is DICOM."""
     for file in files:
         for _, images in read_files([file]):
             if isinstance(images, list) and images:
-                return [(images[0].study, images[0].patient_id)] if images[0].study else []
+                first = images[0]
+                return [(first.study, (first.patient_id, first.person))] if first.study else []
     return []
 
 
@@ -242,6 +245,7 @@ def _found(
         folders=tuple(sorted(str(folder) for folder in folders)),
         refusal=refusal,
         patient_id=first.patient_id,
+        person=first.person,
         _study=first.study,
         _instances=tuple(images),
         _names={

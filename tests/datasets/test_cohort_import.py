@@ -279,6 +279,32 @@ def test_an_adc_in_tenths_of_its_unit_is_rescaled_and_flagged(again: tuple[Path,
     assert np.abs(LoadStudy()(entry)["study"].adc.data - before.adc.data).max() < 10  # what the last digit lost
 
 
+def test_one_person_under_two_patient_ids_is_told_and_kept_together(again: tuple[Path, Path]) -> None:
+    """In training and in test by the table; the folds and sides that are drawn keep the two together."""
+    source, out = again
+    for number, study in enumerate(("Doe_0", "dump")):
+        for path in (source / "dicom" / study).glob("*.dcm"):
+            image = dcmread(path)
+            image.PatientName, image.PatientID, image.PatientBirthDate = "Quux^Zebedee", f"77{number}", "19330217"
+            image.save_as(path)
+    (source / "dicom" / "Doe_0").rename(source / "dicom" / "dump" / "Doe_0")
+    table = (source / "labels.csv").read_text()
+    first = dcmread(next((source / "dicom" / "dump" / "Doe_0").glob("*.dcm"))).StudyInstanceUID
+    (source / "labels.csv").write_text(table.replace("Doe_0,", f"{first},", 1))
+    report = rerun(source, out)
+    (told,) = [one for one in report.conflicts if one.kind is ConflictKind.PERSON_SHARED]
+    assert told.lines == [2, 4]
+    assert "in training and in test" in told.message
+    datalist = read_datalist(out / "datalist.json")
+    assert {entry.person for entry in datalist.training} == {datalist.test[0].person}
+    text = "".join(path.read_text() for path in out.rglob("*.[jh]*") if path.suffix in {".json", ".html"})
+    assert not any(secret in text.casefold() for secret in ("quux", "zebedee", "19330217"))
+    assert "one name and birth date" in text
+    shutil.rmtree(source / "dicom" / "dump" / "Doe_0")
+    rerun(source, out)
+    assert read_datalist(out / "datalist.json") == datalist
+
+
 def start(source: Path, out: Path) -> "subprocess.Popen[str]":
     """The command with two workers, in a group of its own as from a terminal."""
     command = [sys.executable, "-m", "prostate_alm.cli", "cohort", "import", "--workers", "2"]

@@ -60,3 +60,9 @@ def test_too_few_positives_are_refused() -> None:
         member_split(make_entries(positives=2), member=0, repeats=1, folds=5, seed=0)
     with pytest.raises(ArgumentError, match="member"):
         member_split(make_entries(), member=5, repeats=1, folds=5, seed=0)
+
+
+def test_patients_who_may_be_one_person_stay_together() -> None:
+    entries = [{**entry, "person": f"q{int(entry['patient'][1:]) // 2}"} for entry in make_entries()]
+    training, validation = member_split(entries, member=0, repeats=1, folds=5, seed=1)
+    assert not {e["person"] for e in training} & {e["person"] for e in validation}

@@ -108,3 +108,21 @@ def test_the_command_writes_beside_the_datalist_and_nowhere_else(
     split_cohort(folder / "datalist.json", folder / "split.json", folds=3, test_share=None, seed=0)
     assert "fold 0: 6 studies; patients with label 1: 2, with label 0: 4" in capsys.readouterr().out
     assert {entry["fold"] for entry in read_datalist(folder / "split.json").entries("training")} == {0, 1, 2}
+
+
+def test_patients_who_may_be_one_person_stay_together() -> None:
+    entries = make_entries(40, 20)
+    entries = [{**entry, "person": f"q{int(entry['patient'][1:]) % 30}"} for entry in entries]
+    fold_of = deal_folds(entries, folds=5, seed=1)
+    assert all(fold_of[f"p{number}"] == fold_of[f"p{number + 30}"] for number in range(30))
+    drawn = draw_test_patients(entries, share=0.25, seed=1)
+    assert drawn
+    assert all((f"p{number}" in drawn) == (f"p{number + 30}" in drawn) for number in range(30))
+
+
+def test_one_entry_that_names_the_person_speaks_for_its_patient() -> None:
+    entries = make_entries(40, 20)
+    entries[1]["person"] = entries[-1]["person"] = "q"
+    fold_of = deal_folds(entries, folds=5, seed=1)
+    assert fold_of[entries[1]["patient"]] == fold_of[entries[-1]["patient"]]
+    assert set(fold_of) == {entry["patient"] for entry in entries}
