@@ -1,8 +1,9 @@
 """A prostate cohort as the data of a table: its datalist, and the test patients that a table is about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.errors import ArgumentError
 
 BUNDLE = "prostate_dce"
+FEWEST = 2
 
 
 def trains_on_cohort(bundle: str) -> bool:
@@ -26,30 +28,38 @@ def datalist_path(data: Path) -> Path:
     return data if data.suffix == ".json" else data / "datalist.json"
 
 
-def chosen_patients(data: Path, where: str) -> NDArray[np.bool_]:
-    """Which test patients have a value in a column of the datalist: ``[N]``, in its order.
+def chosen_patients(data: Path, where: str | None) -> NDArray[np.bool_]:
+    """Which test patients a table is about: ``[N]``, in the order of the datalist.
 
     Args:
         data: as `datalist_path`.
-        where: COLUMN=VALUE, such as ``vendor=ge``.
+        where: COLUMN=VALUE, such as ``vendor=ge``; None for all.
 
     Raises:
-        ArgumentError: `where` is no such text, no test patient has the column or the value, or those who have it are
-            of one class.
+        ArgumentError: `where` is no such text or no column, or fewer than two patients of a label are left, of whom no
+            interval can be had.
         CohortError: as `read_datalist`.
     """
-    column, separator, value = where.partition("=")
     entries = read_datalist(datalist_path(data)).entries("test")
-    if not separator or not any(column in entry for entry in entries):
-        columns = sorted({name for entry in entries for name in entry})
-        raise ArgumentError(f"`where` is {where!r}. Expected COLUMN=VALUE with a column of {', '.join(columns)}.")
-    kept = np.array([str(entry.get(column)) == value for entry in entries], dtype=np.bool_)
-    if {entry["label"] for entry, keep in zip(entries, kept, strict=True) if keep} != {0, 1}:
+    kept = np.array([where is None or _has(entry, where, entries) for entry in entries], dtype=np.bool_)
+    labels = np.array([entry["label"] for entry in entries], dtype=np.int64)[kept]
+    positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
+    if min(positives, negatives) < FEWEST:
         raise ArgumentError(
-            f"`where` is {where!r}, which {int(kept.sum())} of {len(kept)} test patients have; they must be of both "
-            "labels."
+            f"a table needs {FEWEST} test patients of each label or more; {where or 'the test section'} has {positives} "
+            f"positives and {negatives} negatives."
         )
     return kept
+
+
+def _has(entry: Mapping[str, Any], where: str, entries: Sequence[Mapping[str, Any]]) -> bool:
+    column, separator, value = where.partition("=")
+    columns = {name for one in entries for name in one}
+    if not separator or column not in columns:
+        raise ArgumentError(
+            f"`where` is {where!r}. Expected COLUMN=VALUE with a column of {', '.join(sorted(columns))}."
+        )
+    return str(entry.get(column)) == value
 
 
 def restricted(outcome: Outcome, kept: NDArray[np.bool_]) -> Outcome:

@@ -132,11 +132,11 @@ def _protocols(experiment: Experiment, budget: Budget, data: Path, ratios: Seque
 def _check(plan: _Plan, data: Path, where: str | None) -> None:
     """Say what can't be used before any training."""
     for protocol in plan.protocols.values():
-        check_data(protocol.spec({}, 0), data)
-        if where is not None and not trains_on_cohort(protocol.bundle):
-            raise ArgumentError("`--where` chooses patients; a table on images has none.")
-        if where is not None:
+        if trains_on_cohort(protocol.bundle):
             chosen_patients(data, where)
+        elif where is not None:
+            raise ArgumentError("`--where` chooses patients; a table on images has none.")
+        check_data(protocol.spec({}, 0), data)
 
 
 def _backend(name: str, data: Path, out: Path, *, workers: int, address: str | None, gpus: float) -> Backend:
