@@ -46,8 +46,8 @@ def chosen_patients(data: Path, where: str | None) -> NDArray[np.bool_]:
     positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
     if min(positives, negatives) < FEWEST:
         raise ArgumentError(
-            f"a table needs {FEWEST} test patients of each label or more; {where or 'the test section'} has {positives} "
-            f"positives and {negatives} negatives."
+            f"a table needs {FEWEST} test patients of each label or more; {where or 'the test section'} has "
+            f"{positives} positives and {negatives} negatives."
         )
     return kept
 
