@@ -40,7 +40,7 @@ def assemble(run: EnsembleRun, *, calibration: Path | None = None, rules: Sequen
 
     Raises:
         TrainingError: there are too few positives for an operating point, too few patients who pass every quality
-            gate, or an ensemble with other operating points is there.
+            gate, an ensemble with other operating points is there, or the members saw one path alone.
         CohortError: the calibration set is not untouched.
     """
     folder = run.out / "ensemble"
@@ -48,6 +48,7 @@ def assemble(run: EnsembleRun, *, calibration: Path | None = None, rules: Sequen
         _refuse_other_points(folder, rules)
         return folder
     members = [TrainedMember(run, member) for member in range(run.members)]
+    _refuse_hidden_path(str(members[0].settings.get("drop_path", "none")))
     trained = on_training_set(run, members)
     write_scores(trained.scores, run.out / "out_of_fold.json")
     untouched = None
@@ -56,6 +57,23 @@ def assemble(run: EnsembleRun, *, calibration: Path | None = None, rules: Sequen
         write_scores(untouched.scores, run.out / "calibration.json")
     write_ensemble(folder, _content(run, members, trained, untouched=untouched, rules=rules, calibration=calibration))
     return folder
+
+
+def refuse_hidden_path(run: EnsembleRun) -> None:
+    """Refuse to train an ensemble that sees one path alone, before hours of training.
+
+    Raises:
+        TrainingError: `drop_path` is set.
+    """
+    _refuse_hidden_path(str(run.settings.get("drop_path", "none")))
+
+
+def _refuse_hidden_path(path: str) -> None:
+    if path != "none":
+        raise TrainingError(
+            f"`drop_path` hides {path} from the network, and the service would show it both paths; use `prostate-alm "
+            "sanity modality` for this check, or take `drop_path` out."
+        )
 
 
 def check_rules(run: EnsembleRun, *, calibration: Path | None, rules: Sequence[Rule]) -> None:

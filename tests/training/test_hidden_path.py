@@ -1,5 +1,6 @@
 """A hidden path is 0 wherever the network looks, and its member is no network to serve."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ import pytest
 import torch
 from monai.bundle.workflows import ConfigWorkflow
 
-from prostate_alm.errors import ArgumentError
+from prostate_alm.errors import ArgumentError, TrainingError
+from prostate_alm.training.assembly import refuse_hidden_path
+from prostate_alm.training.ensemble import EnsembleRun
 from prostate_alm.training.hidden_path import HidePath
 
+BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
 MakeWorkflow = Callable[..., ConfigWorkflow]
 CHANNELS: dict[str, Any] = {"t2_channels": [0], "diffusion_channels": [1, 2]}
 
@@ -38,3 +42,10 @@ def test_both_sides_of_a_member_see_the_same_path(member_workflow: MakeWorkflow,
     image = dataset[0]["image"]
     assert image[0].any()
     assert not image[1:].any()
+
+
+def test_an_ensemble_of_it_is_refused_before_training(cohort: Path, tmp_path: Path) -> None:
+    run = EnsembleRun(BUNDLE, cohort, tmp_path, 2, 2, settings={"drop_path": "t2"})
+    with pytest.raises(TrainingError, match="sanity modality"):
+        refuse_hidden_path(run)
+    refuse_hidden_path(dataclasses.replace(run, settings={"drop_path": "none"}))
