@@ -17,6 +17,7 @@ import httpx2
 import numpy as np
 import torch
 import yaml
+from monai.bundle.config_parser import ConfigParser
 
 from prostate_alm.evaluation.known_studies import KnownStudies
 from prostate_alm.evaluation.operating_point import OperatingPoints, choose_operating_point
@@ -39,7 +40,9 @@ def full_size_ensemble(folder: Path) -> Path:
     """Write ten members of the bundle's network and profile, as training would but for the weights."""
     bundle = find_bundle("prostate_dce")
     settings = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
-    arguments = {name: value for name, value in settings["network_def"].items() if name != "_target_"}
+    parser = ConfigParser(settings)
+    arguments = {name: parser.get_parsed_content(f"network_def#{name}") for name in settings["network_def"]}
+    del arguments["_target_"]
     network = random_members(arguments)
     preprocessing = Preprocessing(settings["profile"], settings["box_mm"])
     content = EnsembleContent(

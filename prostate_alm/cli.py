@@ -23,6 +23,25 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 OutDir = Annotated[Path, typer.Option(help="Folder to write to.")]
 EnsembleDir = Annotated[Path, typer.Option(help="Ensemble folder, as `train` writes it.")]
 PointName = Annotated[str, typer.Option(help="Operating point of the ensemble, such as 0-fn.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="Experiment file (YAML); flags win over it.")]
+DatalistFile = Annotated[Path | None, typer.Option(help="datalist.json of the cohort.")]
+RunDir = Annotated[Path | None, typer.Option(help="Folder to write to.")]
+BundleName = Annotated[str | None, typer.Option(help="Shipped bundle, or a bundle folder; default: prostate_dce.")]
+Members = Annotated[int | None, typer.Option(help="Networks in the ensemble; default: 10.", min=2)]
+Folds = Annotated[int | None, typer.Option(help="Default: 5 where it divides the members, else as many.", min=2)]
+ProfileName = Annotated[str | None, typer.Option(help="Voxels: tiny, fast or full; default: fast.")]
+Epochs = Annotated[int | None, typer.Option(help="Default: the bundle's.", min=1)]
+LossName = Annotated[str | None, typer.Option(help="Base loss: bce, s-fl, w-bce, ...; default: the bundle's.")]
+Constraint = Annotated[
+    bool | None, typer.Option("--alm/--no-alm", help="Ranking constraint on (default), or the base loss alone.")
+]
+Seed = Annotated[int | None, typer.Option(help="Of splits and members; default: 0.", min=0)]
+Tracking = Annotated[str | None, typer.Option(help="tensorboard, mlflow or none; default: the bundle's.")]
+Override = Annotated[list[str] | None, typer.Option("--set", help="Any other value of train.yaml, KEY=VALUE.")]
+TrainDevice = Annotated[str | None, typer.Option(help="auto, cpu or cuda; default: auto.")]
+BackendName = Annotated[str | None, typer.Option(help="local or ray; default: local.")]
+Address = Annotated[str | None, typer.Option(help="Of the Ray cluster; without it one is started here.")]
+Gpus = Annotated[float | None, typer.Option(help="Of each member on Ray; 0.5 lets two share one.", min=0.0)]
 Pin = Annotated[str | None, typer.Option(help="SHA-256 that the ensemble's manifest.json must have.")]
 
 
@@ -98,44 +117,40 @@ def cohort_split(
 
 @app.command()
 def train(
-    datalist: Annotated[Path, typer.Option(help="datalist.json of the cohort.")],
-    out: OutDir,
-    bundle: Annotated[str, typer.Option(help="Shipped bundle's name, or a bundle folder.")] = "prostate_dce",
-    members: Annotated[int, typer.Option(help="Networks in the ensemble.", min=2)] = 10,
-    folds: Annotated[int | None, typer.Option(help="Folds; default 5 where it divides the members.", min=2)] = None,
-    profile: Annotated[str, typer.Option(help="Voxels: tiny, fast or full.")] = "fast",
-    epochs: Annotated[int | None, typer.Option(help="Default: the bundle's.", min=1)] = None,
-    loss: Annotated[str | None, typer.Option(help="Base loss: bce, s-fl, w-bce, ...; default: the bundle's.")] = None,
-    alm: Annotated[bool, typer.Option(help="Ranking constraint on, or the base loss alone.")] = True,
-    seed: Annotated[int, typer.Option(help="Of splits and members.")] = 0,
+    config: ConfigFile = None,
+    datalist: DatalistFile = None,
+    out: RunDir = None,
+    bundle: BundleName = None,
+    members: Members = None,
+    folds: Folds = None,
+    profile: ProfileName = None,
+    epochs: Epochs = None,
+    loss: LossName = None,
+    alm: Constraint = None,
+    seed: Seed = None,
     calibration: Annotated[Path | None, typer.Option(help="Datalist of untouched patients.")] = None,
-    override: Annotated[list[str] | None, typer.Option("--set", help="Any value of train.yaml, KEY=VALUE.")] = None,
-    device: Device = "auto",
+    operating_point: Annotated[
+        list[str] | None, typer.Option(help="Such as 1-fn or sensitivity=0.95@0.95; give it once for each.")
+    ] = None,
+    tracking: Tracking = None,
+    override: Override = None,
+    device: TrainDevice = None,
     workers: Workers = None,
+    backend: BackendName = None,
+    address: Address = None,
+    gpus: Gpus = None,
 ) -> None:
     """Train the members in parallel, set operating points out of fold, write OUT/ensemble. Resumes."""
-    from prostate_alm.commands.train import default_folds
-    from prostate_alm.commands.train import train as train_ensemble
-    from prostate_alm.training.bundles import find_bundle
-    from prostate_alm.training.ensemble import EnsembleRun
+    from prostate_alm.commands.train import train_experiment
+    from prostate_alm.training.experiment import read_experiment
 
-    settings: dict[str, Any] = {"profile": profile, "alm": alm, **_settings(override or [])}
-    if epochs is not None:
-        settings["max_epochs"] = epochs
-    if loss is not None:
-        settings["loss_name"] = loss
-    if device != "auto":
-        settings["device"] = f"$torch.device('{device}')"
-    run = EnsembleRun(
-        find_bundle(bundle),
-        datalist.absolute(),
-        out.absolute(),
-        members,
-        folds or default_folds(members),
-        seed,
-        settings,
-    )
-    train_ensemble(run, workers=workers, calibration=calibration)
+    flags = {
+        "datalist": datalist, "out": out, "bundle": bundle, "members": members, "folds": folds, "profile": profile,
+        "epochs": epochs, "loss": loss, "alm": alm, "seed": seed, "calibration": calibration,
+        "operating_points": operating_point or None, "tracking": tracking, "device": device, "workers": workers,
+        "backend": backend, "address": address, "gpus": gpus,
+    }  # fmt: skip
+    train_experiment(read_experiment(config, {**flags, "settings": _settings(override or [])}))
 
 
 @app.command()

@@ -9,6 +9,7 @@
     ├── CohortError                 a label table, datalist or split that can't be used
     ├── DatasetError                an image archive or a subset recipe that can't be used
     ├── TrainingError               a member or ensemble run that can't go on
+    ├── BackendError                the machines, or the extra, that a run was to use are not there
     ├── BenchmarkError              a table of the benchmark that can't be made or continued
     ├── LossStateError              a loss was used out of order (index missing, state of another datalist)
     └── EnsembleError               an ensemble folder that is incomplete, changed or not the pinned one
@@ -116,6 +117,10 @@ class DatasetError(ProstateALMError):
 
 class TrainingError(ProstateALMError):
     """A member or ensemble run can't go on."""
+
+
+class BackendError(ProstateALMError):
+    """The machines that a run was to use, or the optional package for them, are not there."""
 
 
 class BenchmarkError(ProstateALMError):

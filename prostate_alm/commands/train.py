@@ -1,7 +1,6 @@
-"""`prostate-alm train`: members in parallel processes, then the ensemble."""
+"""`prostate-alm train`: members in parallel, then the ensemble."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +8,78 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from prostate_alm.training.assembly import assemble
-from prostate_alm.training.ensemble import EnsembleRun, MemberProgress, train_members
+from prostate_alm.evaluation.operating_rules import DEFAULT_RULES, Rule, parse_rules
+from prostate_alm.training.assembly import assemble, check_rules, refuse_hidden_path
+from prostate_alm.training.backends import make_backend
+from prostate_alm.training.cohort_checks import check_cohort
+from prostate_alm.training.ensemble import Backend, EnsembleRun, MemberProgress, locked, train_members
+from prostate_alm.training.experiment import Experiment
+from prostate_alm.training.hardest_page import write_hardest_patients
 
 
-def default_folds(members: int) -> int:
-    """Five folds where they divide the members (ten members are the paper's ten 80/20 splits), else one repeat."""
-    return 5 if members % 5 == 0 else members
+def train_experiment(experiment: Experiment) -> Path:
+    """Train what an experiment describes; returns the ensemble's folder.
+
+    Raises:
+        ArgumentError: it has no `out`, or another of its values can't be used.
+        BackendError: there is no Ray, or no cluster.
+        TrainingError: as `train`.
+    """
+    run = experiment.run()
+    backend = make_backend(
+        experiment.backend, workers=experiment.workers, address=experiment.address, gpus=experiment.gpus
+    )
+    rules = parse_rules(experiment.operating_points)
+    return train(run, backend=backend, calibration=experiment.calibration, rules=rules)
 
 
-def train(run: EnsembleRun, *, workers: int | None = None, calibration: Path | None = None) -> Path:
-    """Train what is not trained yet and write `run.out / "ensemble"`; returns that folder."""
+def train(
+    run: EnsembleRun,
+    *,
+    workers: int | None = None,
+    backend: Backend | None = None,
+    calibration: Path | None = None,
+    rules: Sequence[Rule] = DEFAULT_RULES,
+) -> Path:
+    """Train what is not trained yet and write `run.out / "ensemble"`; returns that folder.
+
+    Args:
+        run: what to train.
+        workers: processes of this machine; None is one a core.
+        backend: where members are trained, in place of this machine's processes; it is closed.
+        calibration: as `assemble`.
+        rules: as `assemble`.
+
+    Raises:
+        CohortError: as `check_cohort`.
+        TrainingError: a member failed, or another command is at work in the folder; what is finished is kept.
+    """
     console = Console(stderr=True)
-    run.claim()
+    place = backend or make_backend("local", workers=workers)
+    try:
+        with locked(run.out):
+            refuse_hidden_path(run)
+            check_cohort(run)
+            run.claim()
+            check_rules(run, calibration=calibration, rules=rules)
+            _train_members(run, place, console)
+            console.print("scoring out of fold and setting the operating points")
+            folder = assemble(run, calibration=calibration, rules=rules)
+    finally:
+        place.close()
+    console.print(f"ensemble written to {folder}")
+    if page := write_hardest_patients(run):
+        console.print(f"likely label errors and hard cases: {page}")
+    return folder
+
+
+def _train_members(run: EnsembleRun, backend: Backend, console: Console) -> None:
+    """Train with a bar a member and the time left."""
     epochs = max_epochs(run)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bars = {member: progress.add_task(f"member {member}", total=epochs) for member in range(run.members)}
-        train_members(run, workers=workers or os.cpu_count() or 1, on_progress=lambda step: _draw(progress, bars, step))
-    console.print("scoring out of fold and setting the operating points")
-    folder = assemble(run, calibration=calibration)
-    console.print(f"ensemble written to {folder}")
-    return folder
+        train_members(run, backend, on_progress=lambda step: _draw(progress, bars, step))
 
 
 def max_epochs(run: EnsembleRun) -> int:

@@ -1,6 +1,6 @@
 """The paper's losses by the names of its tables, with the argument that it searches for each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -13,6 +13,18 @@ from prostate_alm.losses.ranking_auc import MiniBatchAUCLoss
 from prostate_alm.losses.weighted import ClassBalancedLoss, WeightedBCELoss
 
 NAMES = ("bce", "ce", "s-ml", "a-ml", "s-fl", "a-fl", "w-bce", "cb-bce", "cb-ce", "ldam", "mbauc")
+
+BINARY_NAMES = tuple(name for name in NAMES if name not in ("ce", "cb-ce"))
+# what the paper searches (section D.2); it does not search LDAM's margin
+LOSS_PARAMETERS: Mapping[str, Sequence[float]] = {
+    "s-ml": (0.5, 2.0, 4.0),
+    "a-ml": (0.5, 2.0, 4.0),
+    "s-fl": (0.5, 1.0, 2.0),
+    "a-fl": (0.5, 1.0, 2.0),
+    "w-bce": (1 / 3, 2 / 3, 1.0),
+    "cb-bce": (0.99, 0.999, 0.9999),
+    "cb-ce": (0.99, 0.999, 0.9999),
+}
 
 
 def named_loss(

@@ -21,5 +21,9 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """`torch.save` so that `path` holds either the old content or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # half a file on a full disk
+        raise

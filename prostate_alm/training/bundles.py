@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,12 +25,16 @@ def find_bundle(name: str) -> Path:
     raise ArgumentError(f"`{name}` is neither a bundle folder nor a shipped bundle. Available: {', '.join(available)}.")
 
 
+def settings_of(bundle: Path) -> dict[str, Any]:
+    """Everything that stands at the top level of a bundle's `train.yaml`, as it is written there."""
+    return yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
+
+
 def plain_settings(bundle: Path) -> dict[str, str | int | float | bool | None]:
     """What a user sets at the top of a bundle's `train.yaml`: its plain values, without expressions and paths."""
-    content = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
     return {
         name: value
-        for name, value in content.items()
+        for name, value in settings_of(bundle).items()
         if name != "bundle_root"
         and (value is None or isinstance(value, int | float | bool | str))
         and not str(value).startswith(("$", "@"))

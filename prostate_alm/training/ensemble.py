@@ -1,20 +1,19 @@
-"""From a datalist to an ensemble: train members in parallel processes, score out of fold, set operating points."""
+"""The members of an ensemble: what each is trained with, where its files lie, how far it is."""
 
+import fcntl
 import json
-import os
-import re
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from prostate_alm.errors import ArgumentError, TrainingError
 from prostate_alm.parcel import write_json
 
 POLL_SECONDS = 0.5
+TORN = tuple(f"{place}.*.tmp" for place in ("", "cache/", "members/*/", "trials/*/", "trials/*/members/*/"))
 
 
 @dataclass(frozen=True)
@@ -97,88 +96,93 @@ class MemberProgress:
     Attributes:
         member: its number.
         epoch: epochs done.
-        auc: validation AUC of the last epoch, NaN before the first.
+        auc: the last validation's AUC, NaN before the first.
         done: whether it is finished.
+        best_auc: the best validation's, whose weights are kept.
     """
 
     member: int
     epoch: int
     auc: float
     done: bool
+    best_auc: float = float("nan")
 
 
-def train_members(run: EnsembleRun, *, workers: int, on_progress: Callable[[MemberProgress], None]) -> None:
-    """Train every member that is not finished, `workers` processes at a time.
+class Backend(Protocol):
+    """Trains members, so many at a time."""
 
-    A member is one `monai.bundle run`; it resumes after its last epoch. An interruption ends the processes and
-    loses no finished epoch.
+    slots: int
 
-    Raises:
-        TrainingError: a member failed; the message holds the first exception of its log.
-    """
-    waiting = [member for member in range(run.members) if not _finished(run, member)]
-    for member in set(range(run.members)) - set(waiting):
-        on_progress(_progress(run, member))
-    running: dict[int, subprocess.Popen[bytes]] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                member = waiting.pop(0)
-                running[member] = _start(run, member, threads=max(1, (os.cpu_count() or 1) // workers))
-            time.sleep(POLL_SECONDS)
-            for member in _ended(run, running):
-                write_json(run.folder(member) / "finished.json", run.arguments(member))
-                del running[member]
-                on_progress(_progress(run, member))
-            for member in running:
-                on_progress(_progress(run, member))
-    finally:
-        for process in running.values():
-            process.terminate()
-            process.wait()
+    def submit(self, run: EnsembleRun, member: int) -> "Future[None]":
+        """Begin to train a member, now or when a slot is free; the future raises TrainingError where it failed."""
+        ...
+
+    def close(self) -> None:
+        """End what trains; each member resumes after its last epoch."""
+        ...
 
 
-def _start(run: EnsembleRun, member: int, *, threads: int) -> subprocess.Popen[bytes]:
-    folder = run.folder(member)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "arguments.json", run.arguments(member))
-    command = [sys.executable, "-m", "monai.bundle", "run", "--args_file", str(folder / "arguments.json")]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    with (folder / "train.log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=run.bundle)
+def train_members(run: EnsembleRun, backend: Backend, *, on_progress: Callable[[MemberProgress], None]) -> None:
+    """Train every member that is not finished.
 
+    A member is one `monai.bundle run`; it resumes after its last epoch. An interruption loses no finished epoch.
 
-def _ended(run: EnsembleRun, running: Mapping[int, subprocess.Popen[bytes]]) -> Iterator[int]:
-    """Members whose process ended well.
+    Args:
+        run: what to train; it has claimed its folder.
+        backend: where; whoever made it closes it.
+        on_progress: called for every member now and then.
 
     Raises:
-        TrainingError: for one that did not.
+        TrainingError: a member failed; the message holds the first exception of its log. Finished members are kept.
     """
-    for member, process in list(running.items()):
-        if process.poll() is None:
-            continue
-        if process.returncode != 0:
-            log = run.folder(member) / "train.log"
-            raise TrainingError(
-                f"member {member} stopped with exit code {process.returncode}: {_cause(log)} The whole log is {log}."
-            )
-        yield member
+    running: dict[Future[None], int] = {}
+    for member in range(run.members):
+        if progress(run, member).done:
+            on_progress(progress(run, member))
+        else:
+            running[backend.submit(run, member)] = member
+    while running:
+        ended, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for future in ended:
+            member = running.pop(future)
+            future.result()
+            on_progress(progress(run, member))
+        for member in running.values():
+            on_progress(progress(run, member))
 
 
-def _cause(log: Path) -> str:
-    """The first exception in a log: MONAI wraps it in others, which say nothing of it."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next(
-        (line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)), "no exception logged."
+def progress(run: EnsembleRun, member: int) -> MemberProgress:
+    """How far a member is, read from its files."""
+    log, finished = run.folder(member) / "epochs.jsonl", run.folder(member) / "finished.json"
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+    aucs = [float(row["val_auc"]) for row in rows if "val_auc" in row]
+    return MemberProgress(
+        member,
+        len(rows),
+        aucs[-1] if aucs else float("nan"),
+        finished.is_file(),
+        best_auc=max(aucs, default=float("nan")),
     )
 
 
-def _finished(run: EnsembleRun, member: int) -> bool:
-    return (run.folder(member) / "finished.json").is_file()
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other commands out of a folder: two would train one member. The lock ends with the process that holds it.
 
+    What killed processes left half written is cleared away.
 
-def _progress(run: EnsembleRun, member: int) -> MemberProgress:
-    log = run.folder(member) / "epochs.jsonl"
-    rows = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    auc = float(json.loads(rows[-1])["val_auc"]) if rows else float("nan")
-    return MemberProgress(member, len(rows), auc, _finished(run, member))
+    Raises:
+        TrainingError: another command is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"another command is at work in `{folder.name}`; wait until it has ended, or take another folder."
+            ) from None
+        for place in TORN:
+            for path in folder.glob(place):
+                path.unlink(missing_ok=True)
+        yield
