@@ -15,7 +15,13 @@ from prostate_alm.readers.archive import SourceFile
 from prostate_alm.readers.dicom import claims_dicom
 from prostate_alm.readers.inspection import FoundSeries, Inspection, describe_nifti
 from prostate_alm.readers.mha import group_mha, read_mha_study
-from prostate_alm.readers.nifti import read_b_value_file, read_nifti_grid, read_nifti_study, refuse_b_values
+from prostate_alm.readers.nifti import (
+    read_b_value_file,
+    read_nifti_grid,
+    read_nifti_study,
+    refuse_b_values,
+    refuse_several,
+)
 from prostate_alm.readers.series_choice import SeriesChoice
 from prostate_alm.readers.series_roles import SeriesRole
 from prostate_alm.study import Study
@@ -105,6 +111,8 @@ def _examine_named(files: Mapping[str, Path], skipped: int, *, load: bool) -> tu
             study = read_nifti_study(
                 files["t2"], files["dwi"], b_values=b_values, adc=files.get("adc"), b_vectors=files.get("bvec")
             )
+        else:
+            _check_headers(files, b_values)
     except StudyRefusedError as error:
         return describe_nifti(roles, b_values, skipped_files=skipped, refusal=error), None
     return describe_nifti(roles, b_values, skipped_files=skipped), study
@@ -116,12 +124,18 @@ def _named_b_values(files: Mapping[str, Path]) -> list[float]:
         if role not in files:
             name = "dwi.bval" if role == "bval" else f"{role}.nii.gz"
             raise StudyRefusedError(reason, f"there is no `{name}` beside the other NIfTI files; send it with them.")
-    b_values, vectors = read_b_value_file(files["bval"]), files.get("bvec")
-    _, volumes = read_nifti_grid(files["dwi"], "dwi")
-    refuse_b_values(b_values, volumes, b_vectors=vectors, repeats=vectors is not None)
+    b_values = read_b_value_file(files["bval"])
     if "adc" not in files and len(set(b_values)) < 2:
         raise no_adc_error()
     return b_values
+
+
+def _check_headers(files: Mapping[str, Path], b_values: Sequence[float]) -> None:
+    """Raise for what reading the voxels would refuse too, as far as the headers tell."""
+    vectors = files.get("bvec")
+    refuse_several(read_nifti_grid(files["t2"], "t2")[1], "t2")
+    volumes = read_nifti_grid(files["dwi"], "dwi")[1]
+    refuse_b_values(b_values, volumes, b_vectors=vectors, repeats=vectors is not None)
 
 
 def _examine_mha(files: Sequence[SourceFile], high_b: float | None, *, load: bool) -> tuple[Inspection, Study | None]:

@@ -178,11 +178,20 @@ def read_nifti_volume(path: Path, role: str) -> Volume:
         StudyRefusedError: as `read_nifti_volumes`, or it holds several.
     """
     volumes = read_nifti_volumes(path, role)
-    if len(volumes) != 1:
-        raise StudyRefusedError(
-            Reason.GEOMETRY_INVALID, f"`{role}` has {len(volumes)} volumes in one file; one is expected."
-        )
+    refuse_several(len(volumes), role)
     return volumes[0]
+
+
+def refuse_several(volumes: int, role: str) -> None:
+    """Raise for a file of several volumes where one is expected.
+
+    Raises:
+        StudyRefusedError: there are several.
+    """
+    if volumes != 1:
+        raise StudyRefusedError(
+            Reason.GEOMETRY_INVALID, f"`{role}` has {volumes} volumes in one file; one is expected."
+        )
 
 
 def read_nifti_volumes(path: Path, role: str) -> list[Volume]:

@@ -14,7 +14,7 @@ from prostate_alm.datasets.synthetic.corpus import CasePlan, write_case
 from prostate_alm.datasets.synthetic.exports import with_rows_turned
 from prostate_alm.datasets.synthetic.layouts import Layout
 from prostate_alm.errors import Reason
-from prostate_alm.readers import examine_study, inspect_study, read_study
+from prostate_alm.readers import SeriesChoice, examine_study, inspect_study, read_study
 from prostate_alm.readers.directions import directions_problem
 
 DWI_GRID = np.diag([-2.0, -2.0, 3.0, 1.0])
@@ -125,6 +125,15 @@ def test_one_b_value_in_two_files_is_no_repeat(folder: Path) -> None:
         save(folder / f"diff_20110707_{number}.nii.gz", np.full((8, 9, 12), 100 + number), DWI_GRID)
         (folder / f"diff_20110707_{number}.bval").write_text(b)
     assert reasons(folder) == {Reason.SERIES_AMBIGUOUS}
+
+
+def test_one_b_value_in_two_files_that_a_person_named_is_no_repeat(folder: Path) -> None:
+    save(folder / "again_20110707_8.nii.gz", np.full((8, 9, 12, 2), 7), DWI_GRID)
+    (folder / "again_20110707_8.bval").write_text("0 1200")
+    assert inspect_study(folder, series=SeriesChoice(dwi="8")).refusal is None
+    refusal = examine_study(folder, series=SeriesChoice(dwi="6+8"))[0].refusal
+    assert refusal is not None
+    assert refusal.reason is Reason.SERIES_AMBIGUOUS
 
 
 def test_typed_b_values_may_not_repeat_without_their_vectors(folder: Path, stack: np.ndarray) -> None:
