@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 cohort = typer.Typer(no_args_is_help=True, help="Make, import and inspect cohorts.")
 app.add_typer(cohort, name="cohort")
+sanity = typer.Typer(no_args_is_help=True, help="Checks that make a leak of the label show.")
+app.add_typer(sanity, name="sanity")
 
 Workers = Annotated[int | None, typer.Option(help="Processes; default: one a core.", min=1)]
 SeriesName = Annotated[str | None, typer.Option(help="Series to be read: number (dwi: 6+8) or description.")]
@@ -151,6 +153,63 @@ def train(
         "backend": backend, "address": address, "gpus": gpus,
     }  # fmt: skip
     train_experiment(read_experiment(config, {**flags, "settings": _settings(override or [])}))
+
+
+@sanity.command("permutation")
+def sanity_permutation(
+    config: ConfigFile = None,
+    datalist: DatalistFile = None,
+    out: RunDir = None,
+    repeats: Annotated[int, typer.Option(help="Shufflings; p is at best 1 / (repeats + 1).", min=1)] = 3,
+    run: Annotated[Path | None, typer.Option(help="Finished run on the true labels, for its p-value.")] = None,
+    members: Members = None,
+    folds: Folds = None,
+    profile: ProfileName = None,
+    epochs: Epochs = None,
+    loss: LossName = None,
+    alm: Constraint = None,
+    seed: Seed = None,
+    override: Override = None,
+    device: TrainDevice = None,
+    workers: Workers = None,
+) -> None:
+    """Train on labels shuffled over the patients: the AUC out of fold is about 0.5 unless the labels leak. Resumes."""
+    from prostate_alm.commands.sanity import permutation
+    from prostate_alm.training.experiment import read_experiment
+
+    flags = {
+        "datalist": datalist, "out": out, "members": members, "folds": folds, "profile": profile, "epochs": epochs,
+        "loss": loss, "alm": alm, "seed": seed, "device": device, "workers": workers,
+    }  # fmt: skip
+    experiment = read_experiment(config, {**flags, "settings": _settings(override or [])})
+    typer.echo(permutation(experiment, repeats=repeats, real=run))
+
+
+@sanity.command("modality")
+def sanity_modality(
+    config: ConfigFile = None,
+    datalist: DatalistFile = None,
+    out: RunDir = None,
+    members: Members = None,
+    folds: Folds = None,
+    profile: ProfileName = None,
+    epochs: Epochs = None,
+    loss: LossName = None,
+    alm: Constraint = None,
+    seed: Seed = None,
+    override: Override = None,
+    device: TrainDevice = None,
+    workers: Workers = None,
+) -> None:
+    """Train with both paths, with T2 alone and with diffusion alone: a mark in one image shows. Resumes."""
+    from prostate_alm.commands.sanity import modality
+    from prostate_alm.training.experiment import read_experiment
+
+    flags = {
+        "datalist": datalist, "out": out, "members": members, "folds": folds, "profile": profile, "epochs": epochs,
+        "loss": loss, "alm": alm, "seed": seed, "device": device, "workers": workers,
+    }  # fmt: skip
+    typer.echo(modality(read_experiment(config, {**flags, "settings": _settings(override or [])})))
 
 
 @app.command()
