@@ -61,7 +61,7 @@ class Experiment:
 
     def protocol(self, budget: Budget, ratio: int | None, data_sha256: str) -> Protocol:
         """What the rows of one ratio share."""
-        kind = 0 if self.binary else 1
+        kind = 2 if self.archive is None else 0 if self.binary else 1
         at: Settings = {} if ratio is None else {"ratio": ratio}
         settings = {**budget.settings.get(self.bundle, {}), **self.settings, **at}
         return Protocol(self.bundle, settings, budget.members[kind], budget.search_members[kind], data_sha256)
