@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import pydicom
 import torch
 import yaml
 from monai.bundle.config_parser import ConfigParser
@@ -36,19 +37,19 @@ MEMBERS = 10
 START_SECONDS = 300.0
 
 
-def full_size_ensemble(folder: Path) -> Path:
+def full_size_ensemble(folder: Path, *, members: int = MEMBERS) -> Path:
     """Write ten members of the bundle's network and profile, as training would but for the weights."""
     bundle = find_bundle("prostate_dce")
     settings = yaml.safe_load((bundle / "configs" / "train.yaml").read_text(encoding="utf-8"))
     parser = ConfigParser(settings)
     arguments = {name: parser.get_parsed_content(f"network_def#{name}") for name in settings["network_def"]}
     del arguments["_target_"]
-    network = random_members(arguments)
+    network = random_members(arguments, members=members)
     preprocessing = Preprocessing(settings["profile"], settings["box_mm"])
     content = EnsembleContent(
         name="full-size", bundle=bundle, network=arguments, profile=settings["profile"], box_mm=settings["box_mm"],
         weights=[member.state_dict() for member in network.members], card="# Random weights\n",
-        seeds=list(range(MEMBERS)), datalist_sha256="0" * 64, training={"weights": "random"},
+        seeds=list(range(members)), datalist_sha256="0" * 64, training={"weights": "random"},
         points=OperatingPoints(points=[choose_operating_point([-9.0, 9.0], [0, 1], false_negatives=0)]),
         reference=_reference(network, preprocessing), known=KnownStudies(training=[]),
         validation=ValidationScores.of([-9.0, 9.0], [0, 1], evidence="out-of-fold"),
@@ -57,10 +58,10 @@ def full_size_ensemble(folder: Path) -> Path:
     return folder
 
 
-def random_members(arguments: dict[str, Any]) -> EnsembleNet:
+def random_members(arguments: dict[str, Any], *, members: int = MEMBERS) -> EnsembleNet:
     """New members, their normalisation as if it had seen data."""
     torch.manual_seed(0)
-    network = EnsembleNet(MEMBERS, arguments)
+    network = EnsembleNet(members, arguments)
     for name, value in network.state_dict().items():
         if name.endswith("running_mean"):
             value.normal_(0.0, 0.3)
@@ -101,6 +102,24 @@ def numbered(zipped: bytes, number: int) -> bytes:
     return zipped[:-8] + f"{number:08d}".encode()
 
 
+class StudyCopies:
+    """One study under as many study UIDs as are wanted, so that none supersedes another's answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        header = pydicom.dcmread(io.BytesIO(next(iter(self.files.values()))), specific_tags=["StudyInstanceUID"])
+        self.uid = str(header.StudyInstanceUID).encode()
+
+    def zipped(self, number: int) -> bytes:
+        """The study of this number, as a zip without compression; its UID keeps its length."""
+        uid = self.uid[:-8] + f"{number % 10**8:08d}".encode()
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, content in self.files.items():
+                archive.writestr(name, content.replace(self.uid, uid))
+        return packed.getvalue()
+
+
 @dataclass(frozen=True)
 class RunningService:
     """A service that answers.
@@ -127,39 +146,56 @@ class RunningService:
 @contextmanager
 def serving(ensemble: Path, storage: Path, **settings: Any) -> Iterator[RunningService]:
     """`prostate-alm serve` in a process of its own, ready; stopped at the end."""
+    service, process = start(ensemble, storage, port=free_port(), **settings)
+    try:
+        until(service, process, "ready")
+        yield service
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def start(
+    ensemble: Path, storage: Path, *, port: int, **settings: Any
+) -> tuple[RunningService, "subprocess.Popen[bytes]"]:
+    """`prostate-alm serve` in a session of its own; what it says is added to a file beside its storage."""
     config = storage.with_suffix(".yaml")
     config.write_text(
         yaml.safe_dump({"ensemble": str(ensemble), "storage": str(storage), "port": port} | settings), encoding="utf-8"
     )
     command = [str(Path(sys.executable).with_name("prostate-alm")), "serve", "--config", str(config)]
-    log = storage.with_suffix(".log")
-    with log.open("wb") as output:
+    with _log(storage).open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
         )
-        service = RunningService(f"http://127.0.0.1:{port}", process.pid, storage)
-        try:
-            _until_ready(service, process, log)
-            yield service
-        finally:
-            process.terminate()
-            process.wait(60)
+    return RunningService(f"http://127.0.0.1:{port}", process.pid, storage), process
 
 
-def _until_ready(service: RunningService, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def until(service: RunningService, process: "subprocess.Popen[bytes]", probe: str) -> None:
+    """Wait until the service is `live`, or `ready`."""
     deadline = time.monotonic() + START_SECONDS
     with service.client() as client:
         while time.monotonic() < deadline and process.poll() is None:
             try:
-                if client.get("/healthz/ready").status_code == httpx2.codes.OK:
+                if client.get(f"/healthz/{probe}").status_code == httpx2.codes.OK:
                     return
             except httpx2.TransportError:
                 pass  # not listening yet
             time.sleep(0.2)
-    raise SystemExit(f"the service did not become ready:\n{log.read_text(encoding='utf-8')[-3000:]}")
+    raise SystemExit(
+        f"the service did not become {probe}:\n{_log(service.storage).read_text(encoding='utf-8')[-3000:]}"
+    )
+
+
+def _log(storage: Path) -> Path:
+    return storage.with_suffix(".log")
 
 
 def _rss_mib(pid: int) -> float:

@@ -4,7 +4,7 @@
 
 `--data` (or PROSTATE_ALM_DATA) names the folder with prostatex/ProstateX-0000. `prostate-alm serve` runs with its
 default settings but for the requests a minute, on SQLite, with ten members of the bundle's network and profile; each
-study is a new upload of the real one. It holds when
+study is the real one under a study UID of its own. It holds when
 
 - every study of the stream is scored (200, with a logit);
 - the memory of the API and of the worker at the end is at most a tenth above that after the first two minutes;
@@ -19,11 +19,13 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from running_service import MEMBERS, RunningService, full_size_ensemble, numbered, serving, study_zip
+from running_service import MEMBERS, RunningService, StudyCopies, full_size_ensemble, serving
 
 from prostate_alm.benchmark.execution import commit, machine
 
@@ -48,15 +50,8 @@ HEALTH_QUANTILES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 class Watched:
     """What was seen beside the studies."""
 
-    health_seconds: list[float] = field(default_factory=list)
-    health_statuses: Counter[int] = field(default_factory=Counter)
+    looks: list[tuple[int, float]] = field(default_factory=list)
     memory: list[dict[str, float]] = field(default_factory=list)
-
-
-def every(seconds: float, stop: threading.Event, look: Callable[[], None]) -> None:
-    """Look again and again until `stop`."""
-    while not stop.wait(seconds):
-        look()
 
 
 @contextmanager
@@ -64,26 +59,26 @@ def watching(service: RunningService) -> Iterator[Watched]:
     """Look at health and memory all the while."""
     seen, stop, began = Watched(), threading.Event(), time.monotonic()
 
-    def look() -> None:
-        for path in ("/healthz/live", "/healthz/ready"):
-            before = time.perf_counter()
-            seen.health_statuses[client.get(path).status_code] += 1
-            seen.health_seconds.append(time.perf_counter() - before)
+    def measure_memory() -> None:
+        while not stop.wait(MEMORY_SECONDS):
+            seen.memory.append({"seconds": round(time.monotonic() - began, 1), **service.rss_mib()})
 
-    def memory() -> None:
-        seen.memory.append({"seconds": round(time.monotonic() - began, 1), **service.rss_mib()})
-
-    looks = ((HEALTH_SECONDS, look), (MEMORY_SECONDS, memory))
-    threads = [threading.Thread(target=every, args=(seconds, stop, do)) for seconds, do in looks]
-    with service.client() as client:
-        for thread in threads:
-            thread.start()
-        try:
-            yield seen
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+    script = Path(__file__).with_name("health_looks.py")
+    looking = subprocess.Popen(
+        [sys.executable, str(script), service.url, str(HEALTH_SECONDS)], stdout=subprocess.PIPE, text=True
+    )
+    assert looking.stdout is not None
+    looking.stdout.readline()  # it has begun
+    thread = threading.Thread(target=measure_memory)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()
+        looking.terminate()
+        lines = looking.communicate()[0].splitlines(keepends=True)
+        seen.looks = [(int(s), float(t)) for s, t in (line.split() for line in lines if line.endswith("\n"))]
 
 
 def send(service: RunningService, content: bytes, wait: float) -> tuple[int, dict[str, Any], float]:
@@ -94,14 +89,14 @@ def send(service: RunningService, content: bytes, wait: float) -> tuple[int, dic
         return response.status_code, response.json(), time.perf_counter() - before
 
 
-def stream(service: RunningService, zipped: bytes, *, minutes: float, interval: float) -> dict[str, Any]:
+def stream(service: RunningService, copies: StudyCopies, *, minutes: float, interval: float) -> dict[str, Any]:
     """A study at a fixed interval, whether or not the last one was answered."""
     count, began = round(minutes * 60 / interval), time.monotonic()
     with ThreadPoolExecutor(64) as pool:
         sent = []
         for number in range(count):
             time.sleep(max(0.0, began + number * interval - time.monotonic()))
-            sent.append(pool.submit(send, service, numbered(zipped, number), 170))
+            sent.append(pool.submit(send, service, copies.zipped(number), 170))
         answers = [future.result() for future in sent]
     scored = [seconds for status, body, seconds in answers if status == 200 and body["logit"] is not None]
     return {
@@ -113,23 +108,22 @@ def stream(service: RunningService, zipped: bytes, *, minutes: float, interval: 
     }
 
 
-def burst(service: RunningService, zipped: bytes, count: int) -> dict[str, Any]:
+def burst(service: RunningService, copies: StudyCopies, count: int) -> dict[str, Any]:
     """All at once; then every one that was taken is waited for."""
+    zips = [copies.zipped(10**6 + number) for number in range(count)]
     with ThreadPoolExecutor(count) as pool:
-        first = list(pool.map(partial(send, service, wait=0), [numbered(zipped, 10**6 + n) for n in range(count)]))
+        first = list(pool.map(partial(send, service, wait=0), zips))
     statuses = Counter(status for status, _, _ in first)
-    scored = 0
+    taken = [body["id"] for status, body, _ in first if status in {200, 202}]
     with service.client() as client:
-        for status, body, _ in first:
-            if status in {200, 202}:
-                answer = client.get(f"/v1/studies/{body['id']}", params={"wait": 150})
-                scored += _is_scored(answer.status_code, answer.json())
-    taken = statuses[200] + statuses[202]
+        replies = [client.get(f"/v1/studies/{study}", params={"wait": 150}) for study in taken]
+    answers = [(reply.status_code, reply.json()) for reply in replies]
     return {
         "sent": count,
         "statuses": {str(k): n for k, n in sorted(statuses.items())},
-        "taken": taken,
-        "scored": scored,
+        "taken": len(taken),
+        "scored": sum(_is_scored(*one) for one in answers),
+        "others": dict(Counter(_said(*one) for one in answers if not _is_scored(*one))),
     }
 
 
@@ -154,9 +148,10 @@ def growth(memory: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 def health(seen: Watched) -> dict[str, Any]:
     """How often and how fast the service said that it is well."""
-    seconds = {name: round(float(np.quantile(seen.health_seconds, q)), 4) for name, q in HEALTH_QUANTILES.items()}
-    statuses = {str(status): count for status, count in sorted(seen.health_statuses.items())}
-    return {"looks": len(seen.health_seconds), "statuses": statuses, "seconds": seconds}
+    times = [seconds for _, seconds in seen.looks]
+    statuses = Counter(str(status) for status, _ in seen.looks)
+    quantiles = {name: round(float(np.quantile(times, q)), 4) for name, q in HEALTH_QUANTILES.items()}
+    return {"looks": len(times), "statuses": dict(sorted(statuses.items())), "seconds": quantiles}
 
 
 def holds(found: dict[str, Any]) -> dict[str, bool]:
@@ -184,15 +179,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.data is None:
         parser.error("name the folder with prostatex/ProstateX-0000 by --data or PROSTATE_ALM_DATA")
-    zipped = study_zip(Path(options.data) / "prostatex" / "ProstateX-0000")
+    copies = StudyCopies(Path(options.data) / "prostatex" / "ProstateX-0000")
     load = {"before": round(os.getloadavg()[0], 2)}
     with tempfile.TemporaryDirectory(prefix="service-load-") as place:
         ensemble = full_size_ensemble(Path(place) / "ensemble")
         with serving(ensemble, Path(place) / "storage", requests_per_minute=100_000) as service:
             with watching(service) as seen:
-                streamed = stream(service, zipped, minutes=options.minutes, interval=options.every)
+                streamed = stream(service, copies, minutes=options.minutes, interval=options.every)
             with watching(service) as seen_in_burst:
-                at_once = burst(service, zipped, options.burst)
+                at_once = burst(service, copies, options.burst)
     found = {
         "stream": streamed,
         "burst": at_once,
