@@ -155,6 +155,41 @@ def train(
     train_experiment(read_experiment(config, {**flags, "settings": _settings(override or [])}))
 
 
+@app.command()
+def search(
+    config: ConfigFile = None,
+    datalist: DatalistFile = None,
+    out: RunDir = None,
+    bundle: BundleName = None,
+    members: Members = None,
+    folds: Folds = None,
+    profile: ProfileName = None,
+    epochs: Epochs = None,
+    loss: LossName = None,
+    alm: Constraint = None,
+    seed: Seed = None,
+    wide: Annotated[bool, typer.Option("--wide", help="A Bayesian search over ranges instead of the grid.")] = False,
+    trials: Annotated[int, typer.Option(help="Of the wide search.", min=1)] = 40,
+    override: Override = None,
+    device: TrainDevice = None,
+    workers: Workers = None,
+    backend: BackendName = None,
+    address: Address = None,
+    gpus: Gpus = None,
+) -> None:
+    """Choose hyper-parameters by validation AUC, stage by stage; OUT/best.yaml is for `train --config`. Resumes."""
+    from prostate_alm.commands.search import search as search_experiment
+    from prostate_alm.training.experiment import read_experiment
+
+    flags = {
+        "datalist": datalist, "out": out, "bundle": bundle, "members": members, "folds": folds, "profile": profile,
+        "epochs": epochs, "loss": loss, "alm": alm, "seed": seed, "device": device, "workers": workers,
+        "backend": backend, "address": address, "gpus": gpus,
+    }  # fmt: skip
+    experiment = read_experiment(config, {**flags, "settings": _settings(override or [])})
+    search_experiment(experiment, wide_trials=trials if wide else None)
+
+
 @sanity.command("permutation")
 def sanity_permutation(
     config: ConfigFile = None,
@@ -214,12 +249,25 @@ def sanity_modality(
 
 @app.command()
 def evaluate(
-    ensemble: EnsembleDir, datalist: Annotated[Path, typer.Option()], out: OutDir, device: Device = "auto"
+    ensemble: EnsembleDir,
+    datalist: Annotated[Path, typer.Option(help="datalist.json; its test section is evaluated.")],
+    out: OutDir,
+    against: Annotated[Path | None, typer.Option(help="Another ensemble, compared on the same patients.")] = None,
+    prevalence: Annotated[list[float] | None, typer.Option(help="Another share who need DCE, such as 0.13.")] = None,
+    subgroup: Annotated[list[str] | None, typer.Option(help="Columns to show apart. [vendor, field_strength]")] = None,
+    cases: Annotated[int, typer.Option(help="Failures shown with pictures.", min=0, max=50)] = 6,
+    device: Device = "auto",
+    workers: Workers = None,
 ) -> None:
-    """Evaluate an ensemble on the test section of a datalist: metrics.json, scores.json, roc.png."""
+    """Evaluate an ensemble on patients it never met: report.html, metrics.json, scores.json, roc.png. Resumes."""
     from prostate_alm.commands.evaluate import evaluate as evaluate_ensemble
+    from prostate_alm.commands.evaluation import COLUMNS, EvaluationOptions
 
-    evaluate_ensemble(ensemble, datalist=datalist, out=out, device=device)
+    options = EvaluationOptions(
+        against=against, prevalences=tuple(prevalence or ()), columns=tuple(subgroup or COLUMNS), cases=cases,
+        device=device, workers=_cores(workers),
+    )  # fmt: skip
+    evaluate_ensemble(ensemble, datalist=datalist, out=out, options=options)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from rich.console import Console
 from prostate_alm.commands.cohort_import import import_cohort
 from prostate_alm.commands.cohort_synthesize import synthesize
 from prostate_alm.commands.evaluate import evaluate
+from prostate_alm.commands.evaluation import EvaluationOptions
 from prostate_alm.commands.train import train
 from prostate_alm.errors import ProstateALMError
 from prostate_alm.parcel import write_json
@@ -65,11 +66,11 @@ def demo(
     )
     ensemble = train(run, workers=workers)
     console.rule("4 of 5: evaluate on patients that no member has seen")
-    evaluate(ensemble, datalist=datalist, out=out / "evaluation")
+    evaluate(ensemble, datalist=datalist, out=out / "evaluation", options=EvaluationOptions(workers=workers))
     console.rule("5 of 5: start the service and ask it about unseen patients over HTTP")
     _ask(ensemble, source, out / "answers", storage=out / "service")
     console.print(
-        f"done in {time.monotonic() - began:.0f} s; everything is in {out}/, the ROC curve in {out}/evaluation/roc.png"
+        f"done in {time.monotonic() - began:.0f} s; everything is in {out}/, the report in {out}/evaluation/report.html"
     )
     console.print(
         f"see these studies at http://127.0.0.1:8000/ with: prostate-alm serve --ensemble {out}/training/ensemble "

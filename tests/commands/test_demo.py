@@ -32,10 +32,11 @@ def test_unseen_patients_were_evaluated(place: Path) -> None:
     metrics = json.loads((place / "evaluation" / "metrics.json").read_text())
     scores = json.loads((place / "evaluation" / "scores.json").read_text())
     datalist = json.loads((place / "cohort" / "datalist.json").read_text())
-    assert metrics["patients"] == len(scores) == 6
+    assert metrics["patients"]["studies"] == len(scores) == 6
     assert {row["study"] for row in scores}.isdisjoint(entry["study"] for entry in datalist["training"])
-    assert {row["name"] for row in metrics["fixed_thresholds"]} == {"0-fn", "1-fn", "2-fn"}
+    assert {row["point"]["name"] for row in metrics["fixed_thresholds"]} == {"0-fn", "1-fn", "2-fn"}
     assert (place / "evaluation" / "roc.png").stat().st_size > 10_000
+    assert "unseen studies" in (place / "evaluation" / "report.html").read_text()
 
 
 def test_the_service_answered_as_triage_and_evaluation_do(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

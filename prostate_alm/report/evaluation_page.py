@@ -1,0 +1,144 @@
+"""`report.html`: an evaluation on one page that asks for nothing from anywhere, on screen and on paper."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from prostate_alm.evaluation.confusion import Proportion
+from prostate_alm.evaluation.delong import AucInterval
+from prostate_alm.evaluation.predictive import ValueInterval
+from prostate_alm.report import evaluation_charts as charts
+from prostate_alm.report.case_picture import TILES, CasePicture
+from prostate_alm.report.evaluation_record import EvaluationRecord
+from prostate_alm.report.reporting_items import ITEMS
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(
+    path: Path,
+    record: EvaluationRecord,
+    *,
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    pictures: Mapping[str, CasePicture],
+) -> None:
+    """Write the page, so that `path` holds either the old one or the whole new one.
+
+    Args:
+        path: the page; its folder must be there.
+        record: what it shows.
+        logits: ``[N]`` of the studies with a score, for the curves.
+        labels: ``[N]``, 0 or 1.
+        pictures: of failures, by study.
+    """
+    page = render_page(record, logits=logits, labels=labels, pictures=pictures)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+
+
+def render_page(
+    record: EvaluationRecord,
+    *,
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    pictures: Mapping[str, CasePicture],
+) -> str:
+    """The page as HTML; arguments as `write_page`."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {  # pyright: ignore[reportUnknownMemberType]  # jinja2 leaves its functions untyped
+        "pct": percent,
+        "share": share,
+        "auc": auc_text,
+        "value": value_text,
+        "number": number,
+    }
+    style = (TEMPLATES / "evaluation.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return environment.get_template("evaluation.html.j2").render(
+        r=record,
+        style=Markup(style),  # noqa: S704 - our own file
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'",
+        drawn=_drawn(record, logits, labels),
+        hundreds={
+            one.point.name: [Markup(charts.hundred_chart(at.of_hundred)) for at in one.whole_decision.prevalences]  # noqa: S704
+            for one in record.fixed_thresholds
+        },
+        forest=partial(_forest, overall=record.discrimination.auc.auc),
+        pictures=pictures,
+        tiles=TILES,
+        items=ITEMS,
+    )
+
+
+def _drawn(record: EvaluationRecord, logits: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, Markup]:
+    """The charts; their text is escaped where they are drawn."""
+    pictures = {
+        "roc": charts.roc_chart(record, logits, labels),
+        "scores": charts.score_chart(record, logits, labels),
+        "calibration": charts.calibration_chart(record),
+        "decision": charts.decision_chart(record),
+    }
+    return {name: Markup(picture) for name, picture in pictures.items()}  # noqa: S704
+
+
+def _forest(auc: AucInterval, overall: float) -> Markup:
+    return Markup(charts.forest_row(auc, overall))  # noqa: S704 - numbers alone
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share in per cent.
+
+    >>> percent(0.0739), percent(1.0), percent(None)
+    ('7.4 %', '100 %', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{100 * value:.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if text.startswith("100") or float(text) == 0 else text) + " %"
+
+
+def share(proportion: Proportion) -> str:
+    """A share with its interval.
+
+    >>> share(Proportion.of(34, 36))
+    '94.4 % (81.3–99.3)'
+    """
+    if proportion.value is None:
+        return "–"
+    return f"{percent(proportion.value)} ({100 * proportion.low:.1f}–{100 * proportion.high:.1f})"
+
+
+def value_text(value: ValueInterval) -> str:
+    """A predictive value with its interval."""
+    return "–" if value.value is None else f"{percent(value.value)} ({100 * value.low:.1f}–{100 * value.high:.1f})"
+
+
+def auc_text(auc: AucInterval) -> str:
+    """An AUC with its interval.
+
+    >>> auc_text(AucInterval(0.9, 0.05, 0.802, 0.998))
+    '0.900 (0.802–0.998)'
+    """
+    return f"{auc.auc:.3f} ({auc.low:.3f}–{auc.high:.3f})"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with a real minus sign.
+
+    >>> number(-0.25, 2)
+    '−0.25'
+    """
+    return f"{value:.{digits}f}".replace("-", "−")
