@@ -188,7 +188,7 @@ def test_the_reduced_budget_gives_every_method_the_same_number_of_trials_on_one_
     multiclass = [m for e in EXPERIMENTS.values() if not e.binary for m in e.methods(REDUCED)]
     assert {trials(method) for method in binary} == {3}
     assert len({trials(method) for method in multiclass}) == 1
-    assert REDUCED.search_members == (1, 1)
+    assert REDUCED.search_members == (1, 1, 2)
     stages = {arm.method.name: arm.method.stages[-1] for arm in arms()}
     assert stages.pop("ALM, class-aware, mu 1e-3") == [{"mu": 1e-3}]  # not searched, and says so
     assert {len(stage) for stage in stages.values()} == {3}
