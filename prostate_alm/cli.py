@@ -169,7 +169,7 @@ def search(
     alm: Constraint = None,
     seed: Seed = None,
     wide: Annotated[bool, typer.Option("--wide", help="A Bayesian search over ranges instead of the grid.")] = False,
-    trials: Annotated[int, typer.Option(help="Of the wide search.", min=1)] = 40,
+    trials: Annotated[int | None, typer.Option(help="Of the wide search; default: 40.", min=1)] = None,
     override: Override = None,
     device: TrainDevice = None,
     workers: Workers = None,
@@ -187,7 +187,9 @@ def search(
         "backend": backend, "address": address, "gpus": gpus,
     }  # fmt: skip
     experiment = read_experiment(config, {**flags, "settings": _settings(override or [])})
-    search_experiment(experiment, wide_trials=trials if wide else None)
+    if trials is not None and not wide:
+        raise typer.BadParameter("the grid has as many trials as candidates; `--trials` is for `--wide`.")
+    search_experiment(experiment, wide_trials=(trials or 40) if wide else None)
 
 
 @sanity.command("permutation")
