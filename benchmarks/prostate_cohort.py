@@ -5,8 +5,9 @@
 Of the training patients 13 % are positive, as the paper's text says. The 1230 test patients are 360 positives and 870
 negatives, of which two test sets are cut, named by a column each: `p13` (130 and 870) and `p36` (360 and 640, as the
 paper's table 15 implies). They share 770 patients. One training serves both:
-`prostate-alm benchmark table3 --data DIR --where p13=1`. `without-VENDOR.json` has the same test patients and no
-training patient of that vendor, for the transfer to a scanner that training never saw.
+`prostate-alm benchmark table3 --data DIR --where p13=1`; `p13.json` and `p36.json` have one test set each, for
+`prostate-alm evaluate`. `without-VENDOR.json` has the same test patients and no training patient of that vendor, for
+the transfer to a scanner that training never saw.
 """
 
 import argparse
@@ -24,13 +25,19 @@ TEST_SETS = {"p13": {0: 870, 1: 130}, "p36": {0: 640, 1: 360}}
 UNSEEN_VENDOR = "vendor_c"
 
 
-def joined_datalist(*, without: str | None = None) -> Datalist:
-    """Training and both test sets, drawn without rendering an image; `without` leaves out a training vendor."""
+def joined_datalist(*, without: str | None = None, test_set: str | None = None) -> Datalist:
+    """Training and test patients, drawn without rendering an image.
+
+    Args:
+        without: leaves out the training patients of a vendor.
+        test_set: leaves out the test patients who are not in it.
+    """
     training = [entry for entry in _entries("training") if entry["vendor"] != without]
     test = [
         {**entry, "index": place, **_test_sets(entry["label"], rank)}
         for place, (entry, rank) in enumerate(_ranked(_entries("test")), start=TRAINED.patients)
     ]
+    test = [entry for entry in test if test_set is None or entry[test_set] == 1]
     name = "synthetic-prostate" + (f"-without-{without}" if without else "")
     return make_datalist(name, training=training, test=test)
 
@@ -41,6 +48,8 @@ def make_cohort(out: Path, *, workers: int) -> None:
         synthesize_cohort(out / name, plan, workers=workers)
     write_datalist(joined_datalist(), out / "datalist.json")
     write_datalist(joined_datalist(without=UNSEEN_VENDOR), out / f"without-{UNSEEN_VENDOR}.json")
+    for name in TEST_SETS:
+        write_datalist(joined_datalist(test_set=name), out / f"{name}.json")
 
 
 def _entries(split: str) -> list[dict[str, Any]]:
