@@ -159,7 +159,7 @@ def whole_hundred(table: OfHundred) -> dict[str, int]:
     for kind in others[:short]:
         whole[kind] += 1
     while sum(whole.values()) > 100:  # a miss was rounded up
-        whole[max(others, key=lambda kind: whole[kind] - exact[kind])] -= 1
+        whole[max((kind for kind in others if whole[kind]), key=lambda kind: whole[kind] - exact[kind])] -= 1
     return whole
 
 

@@ -326,7 +326,7 @@ def cautions(patients: Mapping[str, int], points: Sequence[FixedThreshold], *, t
             "The operating points were set on out-of-fold scores: their bounds are approximate. A calibration set "
             "(`train --calibration`, `recalibrate`) earns a guarantee."
         )
-    worse = [one.point.name for one in points if _exceeds(one)]
+    worse = [f"`{one.point.name}`" for one in points if _exceeds(one)]
     if worse:
         told.append(
             f"At {', '.join(worse)} the model alone missed more than the bound that was set beforehand allows: the "

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from prostate_alm.evaluation.confusion import Proportion
 from prostate_alm.evaluation.delong import AucInterval
+from prostate_alm.evaluation.operating_point import ASSUMPTIONS
 from prostate_alm.evaluation.predictive import ValueInterval
 from prostate_alm.report import evaluation_charts as charts
 from prostate_alm.report.case_picture import TILES, CasePicture
@@ -64,6 +65,7 @@ def render_page(
         "auc": auc_text,
         "value": value_text,
         "number": number,
+        "ticked": ticked,
     }
     style = (TEMPLATES / "evaluation.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -77,6 +79,7 @@ def render_page(
             for one in record.fixed_thresholds
         },
         forest=partial(_forest, overall=record.discrimination.auc.auc),
+        assumptions=_assumptions(record),
         pictures=pictures,
         tiles=TILES,
         items=ITEMS,
@@ -92,6 +95,19 @@ def _drawn(record: EvaluationRecord, logits: NDArray[np.float64], labels: NDArra
         "decision": charts.decision_chart(record),
     }
     return {name: Markup(picture) for name, picture in pictures.items()}  # noqa: S704
+
+
+def _assumptions(record: EvaluationRecord) -> dict[str, str]:
+    """What the thresholds rest on: first what all of one evidence share, then by name what one adds."""
+    told: dict[str, str] = {}
+    for one in record.fixed_thresholds:
+        shared = ASSUMPTIONS[one.point.evidence]
+        if one.point.assumptions.startswith(shared):
+            told[""] = shared
+        own = one.point.assumptions.removeprefix(shared).strip()
+        if own:
+            told[one.point.name] = own
+    return told
 
 
 def _forest(auc: AucInterval, overall: float) -> Markup:
@@ -133,6 +149,16 @@ def auc_text(auc: AucInterval) -> str:
     '0.900 (0.802–0.998)'
     """
     return f"{auc.auc:.3f} ({auc.low:.3f}–{auc.high:.3f})"
+
+
+def ticked(text: str) -> Markup:
+    """Text whose words in backticks are code.
+
+    >>> ticked("run `train` & wait")
+    Markup('run <code>train</code> &amp; wait')
+    """
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts))
 
 
 def number(value: float, digits: int = 3) -> str:
