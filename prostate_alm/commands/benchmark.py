@@ -197,7 +197,8 @@ def _caption(outcomes: Outcomes, budget: Budget, command: str) -> Caption:
         commit=", ".join(sorted({run.commit for run in runs})),
         data=f"{what} with SHA-256 {runs[0].spec.data_sha256[:16]}{tested}",
         seeds=f"seed {settings['seed']}, members 0 to {max(int(run.spec.settings['member'] or 0) for run in runs)}",
-        budget=f"{budget.name}: " + ", ".join(f"{name} {settings[name]}" for name in shown if name in settings),
+        budget=f"{budget.name}: "
+        + ", ".join(f"{name} {settings[name]}".replace("$", "") for name in shown if name in settings),
         machine=", ".join(sorted({run.machine for run in runs})),
     )
 
