@@ -273,6 +273,25 @@ def evaluate(
 
 
 @app.command()
+def recalibrate(
+    ensemble: EnsembleDir,
+    datalist: Annotated[Path, typer.Option(help="datalist.json of labelled patients that training never touched.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new ensemble; the old one is only read.")],
+    operating_point: Annotated[
+        list[str] | None, typer.Option(help="0-fn, sensitivity=0.95@0.95, conformal=0.05, ...; several are allowed.")
+    ] = None,
+    device: Device = "auto",
+    workers: Workers = None,
+) -> None:
+    """Set operating points anew on a site's own patients; writes a new ensemble that names its parent. Resumes."""
+    from prostate_alm.commands.recalibrate import recalibrate as recalibrate_ensemble
+    from prostate_alm.evaluation.operating_rules import parse_rules
+
+    rules = parse_rules(operating_point or [])
+    recalibrate_ensemble(ensemble, datalist=datalist, out=out, rules=rules, device=device, workers=_cores(workers))
+
+
+@app.command()
 def triage(
     study: Annotated[Path, typer.Argument(help="Folder or zip of one patient's DICOM, or of NIfTI files.")],
     ensemble: EnsembleDir,

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prostate_alm.errors import EnsembleError
 
 SCHEMA_VERSION = 2
-"""Of the manifest; 2 added `parent_sha256`. Version 1 is read."""
+"""Of the manifest; 2 added `parent_sha256` and `recalibrated_on_sha256`. Version 1 is read."""
 MANIFEST = "manifest.json"
 OPERATING_POINTS = "operating_points.json"
 REFERENCE = "reference.json"
@@ -43,6 +43,7 @@ class Manifest(BaseModel):
     name: str
     version: str
     parent_sha256: str | None = Field(default=None, description="of the ensemble that this one was recalibrated from")
+    recalibrated_on_sha256: str | None = Field(default=None, description="of the site's datalist")
     members: int = Field(ge=1)
     files: dict[str, str] = Field(description="SHA-256 by path, relative to the folder, of every other file")
     versions: dict[str, str] = Field(description="of prostate-alm, torch, monai and python that trained it")

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prostate_alm.errors import CohortError, EnsembleError
 
+Use = Literal["training", "calibration"]
+
 
 class KnownStudy(BaseModel):
     """A study by its hashes."""
@@ -58,13 +60,20 @@ class KnownStudies(BaseModel):
                 f"studies.json is malformed in {error.error_count()} places; restore the folder as it was written."
             ) from None
 
-    def refuse_overlap(self, studies: Sequence[KnownStudy]) -> None:
+    def refuse_overlap(
+        self, studies: Sequence[KnownStudy], *, uses: Sequence[Use] = ("training", "calibration")
+    ) -> None:
         """Refuse studies that the ensemble was made with.
+
+        Args:
+            studies: that shall be new to it.
+            uses: what for; who sets new thresholds may take patients that the old ones were set on.
 
         Raises:
             CohortError: one is among them, or another study of its patient is.
         """
-        for use, known in (("training", self.training), ("calibration", self.calibration)):
+        for use in uses:
+            known = self.training if use == "training" else self.calibration
             contents, patients = {study.content for study in known}, {study.patient for study in known}
             same = sum(study.content in contents for study in studies)
             related = sum(study.content not in contents and study.patient in patients for study in studies)
