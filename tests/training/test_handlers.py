@@ -98,3 +98,16 @@ def test_a_member_trains_with_class_aware_batches_and_a_named_loss(member_workfl
     assert load_weights(tmp_path / "run_state.pt")["iteration"] == 4  # eight negatives, two a batch
     identity = json.loads(load_weights(tmp_path / "run_state.pt")["identity"])
     assert (identity["loss_name"], identity["loss_parameter"], identity["critical_per_batch"]) == ("s-fl", 2.0, 2)
+
+
+def test_the_same_seeds_give_the_same_weights_twice_and_others_do_not(member_workflow: Member, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # with several, sums have no fixed order
+    try:
+        for name, seed in (("once", 0), ("twice", 0), ("other", 1)):
+            train(member_workflow(tmp_path / name, max_epochs=1, seed=seed))
+    finally:
+        torch.set_num_threads(before)
+    once, twice, other = (load_weights(tmp_path / name / "model.pt") for name in ("once", "twice", "other"))
+    assert all(torch.equal(once[name], value) for name, value in twice.items())
+    assert not torch.equal(once["head.1.weight"], other["head.1.weight"])
