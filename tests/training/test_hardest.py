@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from prostate_alm.training.ensemble import EnsembleRun
 from prostate_alm.training.hardest import hardest_patients
 from prostate_alm.training.hardest_page import write_hardest_patients
+from prostate_alm.training.sanity import out_of_fold
+from prostate_alm.training.scoring import write_scores
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
 Row = dict[str, Any]
@@ -87,3 +90,22 @@ def test_a_run_without_the_constraint_has_no_hardest(run: EnsembleRun) -> None:
     (run.folder(1) / "multipliers.jsonl").unlink()
     assert write_hardest_patients(run) is None
     assert not (run.out / "hardest_patients.html").exists()
+
+
+def test_a_flipped_label_stands_first(cohort: Path, tmp_path: Path, train_here: Callable[[EnsembleRun], None]) -> None:
+    """Patient 4 has no focus and is said to need DCE; patient 3 has one and is said not to."""
+    content = json.loads(cohort.read_text())
+    for entry in content["training"]:
+        entry["label"] = {3: 0, 4: 1}.get(entry["index"], entry["label"])
+        entry |= {role: str(cohort.parent / entry[role]) for role in ("t2", "dwi", "adc")}
+    datalist = tmp_path / "datalist.json"
+    datalist.write_text(json.dumps({**content, "test": []}))
+    small = {"profile": "tiny", "max_epochs": 8, "batch_size": 4, "network_def#widths": [4, 4], "tracker": "none"}
+    run = EnsembleRun(BUNDLE, datalist, tmp_path / "run", 3, 3, settings={**small, "mu": 0.1, "learning_rate": 0.01})
+    train_here(run)
+    write_scores(out_of_fold(run, "last"), run.out / "out_of_fold.json")
+    found = hardest_patients(run)
+    assert found is not None
+    assert found.critical[0].index == 4
+    assert found.critical[0].relative > 1.5 * found.critical[1].relative
+    assert found.others[0].index == 3
