@@ -24,7 +24,7 @@ class Chart:
     y: tuple[float, float]
     width: float = 460.0
     height: float = 380.0
-    left: float = 58.0
+    left: float = 68.0
     bottom: float = 50.0
     top: float = 14.0
     right: float = 16.0
