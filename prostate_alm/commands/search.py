@@ -14,6 +14,7 @@ from prostate_alm.errors import ArgumentError
 from prostate_alm.parcel import sha256_of, write_json
 from prostate_alm.training.backends import make_backend
 from prostate_alm.training.bundles import plain_settings
+from prostate_alm.training.cohort_checks import check_cohort
 from prostate_alm.training.ensemble import Backend, EnsembleRun, locked
 from prostate_alm.training.experiment import Experiment, write_experiment
 from prostate_alm.training.search import RULE, Choice, Search, SearchProgress
@@ -46,6 +47,7 @@ def search(experiment: Experiment, *, wide_trials: int | None = None) -> Path:
         stages = [wide_stage(experiment.search, loss=loss, alm=experiment.alm, trials=wide_trials)]
     with locked(run.out):
         base = _without_test_side(run)
+        check_cohort(base)
         backend = make_backend(
             experiment.backend, workers=experiment.workers, address=experiment.address, gpus=experiment.gpus
         )

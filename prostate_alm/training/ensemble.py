@@ -145,10 +145,19 @@ def train_members(run: EnsembleRun, backend: Backend, *, on_progress: Callable[[
         ended, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in ended:
             member = running.pop(future)
-            future.result()
+            _check(future, run)
             on_progress(progress(run, member))
         for member in running.values():
             on_progress(progress(run, member))
+
+
+def _check(ended: "Future[None]", run: EnsembleRun) -> None:
+    """Raise what a member failed with, and say what is kept."""
+    try:
+        ended.result()
+    except TrainingError as error:
+        done = sum(progress(run, member).done for member in range(run.members))
+        raise TrainingError(f"{error} {done} of {run.members} members are finished and kept; start it again.") from None
 
 
 def progress(run: EnsembleRun, member: int) -> MemberProgress:

@@ -64,7 +64,7 @@ def _little_room(run: EnsembleRun) -> str:
     free = shutil.disk_usage(run.out).free
     if free > LITTLE_BYTES:
         return ""
-    return f" The disk of `{run.out.name}` has {free / 1e6:.0f} MB left: make room; the same command goes on."
+    return f" The disk of `{run.out.name}` has {free / 1e6:.0f} MB left: make room first."
 
 
 def _main(path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from prostate_alm.errors import TrainingError
 from prostate_alm.training import member_process
 from prostate_alm.training.backends import LocalBackend
-from prostate_alm.training.ensemble import EnsembleRun, locked
+from prostate_alm.training.ensemble import EnsembleRun, locked, train_members
 from prostate_alm.training.member_process import check_ended, start
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "prostate_dce"
@@ -78,9 +79,41 @@ def test_a_failure_is_told_by_its_first_exception_and_a_full_disk_by_its_name(
         check_ended(run, 1, 1)
     assert "make room" not in str(caught.value)
     monkeypatch.setattr(member_process, "LITTLE_BYTES", shutil.disk_usage(run.out).total)  # now every disk is full
-    with pytest.raises(TrainingError, match="MB left: make room; the same command goes on"):
+    with pytest.raises(TrainingError, match="MB left: make room first"):
         check_ended(run, 1, 1)
     check_ended(run, 1, 0)
+
+
+class FailsOnce:
+    """Trains nobody: one member fails, each other's files say that it is finished."""
+
+    slots = 1
+
+    def __init__(self, failing: int) -> None:
+        self.failing, self.trained = failing, list[int]()
+
+    def submit(self, run: EnsembleRun, member: int) -> Future[None]:
+        self.trained.append(member)
+        ended = Future[None]()
+        if member == self.failing:
+            ended.set_exception(TrainingError("the disk is full."))
+            return ended
+        run.folder(member).mkdir(parents=True)
+        (run.folder(member) / "finished.json").write_text("{}")
+        ended.set_result(None)
+        return ended
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def test_finished_members_are_kept_when_another_fails(run: EnsembleRun) -> None:
+    with pytest.raises(TrainingError, match=r"the disk is full\. 1 of 2 members are finished and kept"):
+        train_members(run, FailsOnce(1), on_progress=lambda step: None)
+    again, steps = FailsOnce(0), list[tuple[int, bool]]()
+    train_members(run, again, on_progress=lambda step: steps.append((step.member, step.done)))
+    assert again.trained == [1]
+    assert steps == [(0, True), (1, True)]
 
 
 def test_one_command_at_a_time_works_in_a_folder_and_clears_what_a_kill_left(tmp_path: Path) -> None:
