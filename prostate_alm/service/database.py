@@ -1,5 +1,7 @@
 """The database that carries everything between the API and its worker: SQLite by default, PostgreSQL by URL."""
 
+import errno
+import sqlite3
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError as URLError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from prostate_alm.errors import ArgumentError
@@ -21,6 +24,7 @@ from prostate_alm.service.storage import Storage
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 10.0
+POSTGRESQL_DISK_FULL = "53100"  # SQLSTATE
 UPGRADE_LOCK = 7_042_617  # any number, the same for every process of this service
 
 
@@ -58,10 +62,18 @@ class Database:
 
         SQLite gives the write lock at once (BEGIN IMMEDIATE): a transaction that begins with reading can't fail
         later because another wrote in between.
+
+        Raises:
+            OSError: ENOSPC, the database has no room left; nothing was written.
         """
         engine = self.engine.execution_options(immediate=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        try:
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except DBAPIError as error:
+            if _has_no_room(error):
+                raise OSError(errno.ENOSPC, "the database has no room left") from None
+            raise
 
     def upgrade(self) -> None:
         """Bring the tables to this version; several processes may do it at once."""
@@ -94,6 +106,13 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
+
+
+def _has_no_room(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        return error.orig.sqlite_errorcode in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+    told = getattr(error.orig, "args", ())[:1]
+    return bool(told) and isinstance(told[0], dict) and told[0].get("C") == POSTGRESQL_DISK_FULL
 
 
 def _parsed(url: str) -> URL:

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -94,27 +95,18 @@ class Intake:
         Raises:
             QueueFullError: too many studies wait.
             KeyReusedError: `idempotency_key` was sent with other content.
+            OSError: the database has no room left.
         """
         step("intake.received")
+        came = _Received(folder, source, token, content_sha256, now, idempotency_key, identity, failure, supersedes)
         job_id = secrets.token_hex(16)
         try:
             with self._database.writing() as session:
                 self._one_at_a_time(session)
-                known = self._known(session, content_sha256, token, idempotency_key)
+                known = self._again(session, came)
                 if known is not None:
-                    _remember(session, token, idempotency_key, content_sha256=content_sha256, job_id=known)
-                    if supersedes is not None:
-                        supersede(session, supersedes, known)
                     return known
-                if failure is None:
-                    self._refuse_if_full(session)
-                job = self._add(
-                    session, job_id, now, kind=JobKind.TRIAGE, content_sha256=content_sha256, source=source,
-                    token=token, supersedes=supersedes,
-                )  # fmt: skip
-                _remember(session, token, idempotency_key, content_sha256=content_sha256, job_id=job_id)
-                self._tell(session, job, identity)
-                self._take_files(session, job, folder, failure, now)
+                self._take(session, came, job_id)
                 step("intake.inserted")
             step("intake.committed")
             return job_id
@@ -123,6 +115,27 @@ class Intake:
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _again(self, session: Session, came: "_Received") -> str | None:
+        """The job that this study is already; what asked for it is noted."""
+        known = self._known(session, came.content_sha256, came.token, came.idempotency_key)
+        if known is not None:
+            came.remember(session, known)
+            if came.supersedes is not None:
+                supersede(session, came.supersedes, known)
+        return known
+
+    def _take(self, session: Session, came: "_Received", job_id: str) -> None:
+        """Make a new job of what came, with its files."""
+        if came.failure is None:
+            self._refuse_if_full(session)
+        job = self._add(
+            session, job_id, came.now, kind=JobKind.TRIAGE, content_sha256=came.content_sha256, source=came.source,
+            token=came.token, supersedes=came.supersedes,
+        )  # fmt: skip
+        came.remember(session, job_id)
+        self._tell(session, job, came.identity)
+        self._take_files(session, job, came)
 
     def explain(self, job_id: str, *, token: str, now: datetime) -> str:
         """Ask for the occlusion map of an answered study; one that is pending or made is not asked for again.
@@ -209,17 +222,18 @@ class Intake:
             detail=detail,
         )  # fmt: skip
 
-    def _take_files(self, session: Session, job: Job, folder: Path, failure: Reason | None, now: datetime) -> None:
+    def _take_files(self, session: Session, job: Job, came: "_Received") -> None:
         """Move the files to the job, for the SR also where it can't be scored; that one is answered at once."""
+        failure = came.failure
         try:
-            self._storage.adopt(folder, job.id)
+            self._storage.adopt(came.folder, job.id)
         except OSError:
             self._storage.discard(job.id)
             job.pixels, failure = False, failure or Reason.NOT_STORED
         step("intake.moved")
         if failure is not None:
             job.state = JobState.DONE
-            self._queue.add_answer(session, job.id, self._queue.failed(job, failure), now=now)
+            self._queue.add_answer(session, job.id, self._queue.failed(job, failure), now=came.now)
 
 
 def _counting(session: Session, job_id: str) -> str | None:
@@ -236,7 +250,22 @@ def _counting(session: Session, job_id: str) -> str | None:
     return job.id
 
 
-def _remember(session: Session, token: str, key: str | None, *, content_sha256: str, job_id: str) -> None:
-    """Let a client's key stand for a job; it stood for none, or for one that counts no more."""
-    if key is not None:
-        session.merge(IdempotencyKey(token=token, key=key, content_sha256=content_sha256, job_id=job_id))
+@dataclass(frozen=True)
+class _Received:
+    """What `Intake.accept` was given."""
+
+    folder: Path
+    source: str
+    token: str
+    content_sha256: str
+    now: datetime
+    idempotency_key: str | None
+    identity: Identity | None
+    failure: Reason | None
+    supersedes: str | None
+
+    def remember(self, session: Session, job_id: str) -> None:
+        """Let a client's key stand for a job; it stood for none, or for one that counts no more."""
+        key = self.idempotency_key
+        if key is not None:
+            session.merge(IdempotencyKey(token=self.token, key=key, content_sha256=self.content_sha256, job_id=job_id))

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from prostate_alm.service.page import rendering
+from prostate_alm.service.storage import is_full
 
 MEDIA_TYPE = "application/problem+json"
 FOR_PROGRAMS = ("/v1/", "/dicomweb/", "/healthz/", "/metrics", "/openapi.json")
@@ -114,11 +115,21 @@ def _is_shown(scope: Scope) -> bool:
     return "text/html" in Headers(scope=scope).get("accept", "") and not scope["path"].startswith(FOR_PROGRAMS)
 
 
+def storage_full() -> ProblemError:
+    """Say that no room is left, for a study or for a row of the database."""
+    return ProblemError(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        ProblemCode.STORAGE_FULL,
+        detail="the service has no space for this; treat the patient as DCE recommended and tell its operator",
+    )
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error of the app with a problem."""
     app.add_exception_handler(ProblemError, _own)
     app.add_exception_handler(HTTPException, _transport)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -162,6 +173,13 @@ def _validation(_: Request, error: Exception) -> Response:
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     problem = Problem(title=status.phrase, status=status, code=ProblemCode.REQUEST_INVALID, detail=fields)
     return problem_response(problem)
+
+
+def _disk(_: Request, error: Exception) -> Response:
+    """A full disk, wherever it was met; another fault of it stays unforeseen."""
+    if not is_full(error):
+        raise error
+    return problem_response(storage_full().problem)
 
 
 def _unforeseen(_: Request, __: Exception) -> Response:

@@ -160,20 +160,22 @@ class Receptions:
 
     def end(self, arrivals: Collection[Arrival], *, whole: bool, token: str, now: datetime) -> None:
         """Note what an `Inbox` took; from now on its studies can be complete."""
+        detail = {"source": "stow", "studies": len(arrivals), "images": sum(arrival.images for arrival in arrivals)}
+        outcome = "OK" if whole else Reason.STUDY_INCOMPLETE
         with self._lock:
             for arrival in arrivals:
                 self._ended(arrival, whole=whole)
-            with self._core.database.writing() as session:
+            try:
+                with self._core.database.writing() as session:
+                    for arrival in arrivals:
+                        self._note(session.get_one(Reception, arrival.reception_id), arrival, now)
+                    audit.record(
+                        session, event=AuditEvent.RECEIVED, actor=token, outcome=outcome, now=now, detail=detail
+                    )
+            finally:  # what could not be noted stays as it was opened: incomplete
                 for arrival in arrivals:
-                    self._note(session.get_one(Reception, arrival.reception_id), arrival, now)
-                detail = {
-                    "source": "stow", "studies": len(arrivals), "images": sum(arrival.images for arrival in arrivals)
-                }  # fmt: skip
-                outcome = "OK" if whole else Reason.STUDY_INCOMPLETE
-                audit.record(session, event=AuditEvent.RECEIVED, actor=token, outcome=outcome, now=now, detail=detail)
-            for arrival in arrivals:
-                if self._arriving[arrival.reception_id].requests == 0:
-                    del self._arriving[arrival.reception_id]
+                    if self._arriving[arrival.reception_id].requests == 0:
+                        del self._arriving[arrival.reception_id]
 
     def _ended(self, arrival: Arrival, *, whole: bool) -> None:
         """A request that did not end well breaks a study; one that brings all of it again and ends well heals it."""

@@ -1,5 +1,6 @@
 """The service's folder: what lies where, under random names, readable for its user alone."""
 
+import errno
 import fcntl
 import os
 import re
@@ -158,6 +159,11 @@ class Storage:
         """
         with tempfile.TemporaryFile(dir=self._incoming) as probe:
             probe.write(b"0")
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error says that no room is left; another fault of the disk does not."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def sync(folder: Path) -> None:

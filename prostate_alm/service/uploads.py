@@ -1,6 +1,5 @@
 """From the body of a request to files on disk under names of our own, hashed while they arrive."""
 
-import errno
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
@@ -16,8 +15,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
 from prostate_alm.service.multipart import receive_multipart
-from prostate_alm.service.problems import ProblemCode, ProblemError
-from prostate_alm.service.storage import Storage
+from prostate_alm.service.problems import ProblemCode, ProblemError, storage_full
+from prostate_alm.service.storage import Storage, is_full
 
 GZIP_START = b"\x1f\x8b"
 NIFTI = ("t2", "dwi", "adc")
@@ -100,7 +99,7 @@ def check_free_disk(storage: Storage, free_disk_bytes: int) -> None:
         ProblemError: 507.
     """
     if storage.free_bytes() < free_disk_bytes:
-        raise _disk_full()
+        raise storage_full()
 
 
 class disk_problems:  # noqa: N801 - used as a function, like contextlib.suppress
@@ -110,16 +109,8 @@ class disk_problems:  # noqa: N801 - used as a function, like contextlib.suppres
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise _disk_full() from None
-
-
-def _disk_full() -> ProblemError:
-    return ProblemError(
-        HTTPStatus.INSUFFICIENT_STORAGE,
-        ProblemCode.STORAGE_FULL,
-        detail="the service has no space for this study; treat the patient as DCE recommended and tell its operator",
-    )
+        if is_full(error):
+            raise storage_full() from None
 
 
 class _Form:
