@@ -12,7 +12,18 @@ from prostate_alm.cli import app
 
 @pytest.mark.parametrize(
     "command",
-    ["cohort synthesize", "cohort import", "cohort inspect", "train", "evaluate", "triage", "serve", "token", "demo"],
+    [
+        "cohort synthesize",
+        "cohort import",
+        "cohort inspect",
+        "train",
+        "evaluate",
+        "recalibrate",
+        "triage",
+        "serve",
+        "token",
+        "demo",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])
