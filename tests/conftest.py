@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import os
 import signal
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -287,3 +288,18 @@ def differing(a: Any, b: Any) -> list[str]:
 def runs() -> SimpleNamespace:
     """`kill(workflow, iteration)` trains until an iteration and dies; `differing(a, b)` compares states."""
     return SimpleNamespace(kill=run_and_kill, differing=differing)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Address of two nodes of one processor each, on this machine."""
+    pytest.importorskip("ray", reason="Ray is an optional extra: pip install 'prostate-alm[ray]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    memory = 100 * 2**20
+    head = {"num_cpus": 1, "object_store_memory": memory, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=memory)  # a GPU in Ray's books alone
+    yield f"127.0.0.1:{str(cluster.address).rpartition(':')[2]}"  # tests may connect to this machine alone
+    cluster.shutdown()

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prostate_alm.benchmark.methods import LOSS_PARAMETERS, Grids
+from prostate_alm.benchmark.methods import Grids
 from prostate_alm.benchmark.studies import Settings
 from prostate_alm.errors import ArgumentError
+from prostate_alm.losses.named import LOSS_PARAMETERS
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,6 @@ MULTICLASS_LOSSES = {
     "CE": "ce", "FL": "s-fl", "CB-CE": "cb-ce", "LDAM": "ldam", "S-ML": "s-ml", "A-ML": "a-ml", "A-FL": "a-fl"
 }  # fmt: skip
 
-# section D.2; LDAM's margin is not searched by the paper
-LOSS_PARAMETERS: Mapping[str, Sequence[float]] = {
-    "s-ml": (0.5, 2.0, 4.0),
-    "a-ml": (0.5, 2.0, 4.0),
-    "s-fl": (0.5, 1.0, 2.0),
-    "a-fl": (0.5, 1.0, 2.0),
-    "w-bce": (1 / 3, 2 / 3, 1.0),
-    "cb-bce": (0.99, 0.999, 0.9999),
-    "cb-ce": (0.99, 0.999, 0.9999),
-}
-
 
 @dataclass(frozen=True)
 class Grids:

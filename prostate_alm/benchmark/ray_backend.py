@@ -1,21 +1,15 @@
 """Runs on a Ray cluster."""
 
-import os
 import platform
-import socket
 import tempfile
-from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from prostate_alm.benchmark.records import Failure, RunSpec
 from prostate_alm.benchmark.studies import Result
-from prostate_alm.errors import BenchmarkError
+from prostate_alm.training.ray_cluster import connected, slots_of
 
 RETRIES = 2  # three attempts, as on one machine
-ANSWER_SECONDS = 10.0
-OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster that we start: records are small
 
 
 class RayBackend:
@@ -32,19 +26,13 @@ class RayBackend:
         gpus: graphics processors of each run; a part of one lets runs share it.
 
     Raises:
-        BenchmarkError: Ray is not installed, there is no cluster at `address`, or no node has what a run needs.
+        BackendError: Ray is not installed, there is no cluster at `address`, or no node has what a run needs.
     """
 
     def __init__(self, data: Path, work: Path, *, address: str | None, threads: int = 1, gpus: float = 0.0) -> None:
         self.data, self.work, self.threads = data, work, threads
-        self._ray = _connected(address)
-        resources = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        self.slots = sum(_slots(one, threads, gpus) for one in resources)
-        if self.slots == 0:
-            self._ray.shutdown()
-            raise BenchmarkError(
-                f"no node of the Ray cluster has {threads} processors and {gpus:g} GPUs, which a run needs; add one."
-            )
+        self._ray = connected(address)
+        self.slots = slots_of(self._ray, threads=threads, gpus=gpus)
         # what the run itself raises comes back as a `Failure`: only what died is tried again
         self._task = self._ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(_attempt_on_node)
 
@@ -55,39 +43,6 @@ class RayBackend:
     def close(self) -> None:
         """Leave the cluster, which ends our runs there; a cluster that we started ends with it."""
         self._ray.shutdown()
-
-
-def _slots(resources: Mapping[str, float], threads: int, gpus: float) -> int:
-    """How many runs a node has room for."""
-    by_processors = int(resources.get("CPU", 0.0)) // threads
-    return min(by_processors, int(resources.get("GPU", 0.0) / gpus)) if gpus else by_processors
-
-
-def _connected(address: str | None) -> Any:
-    """The module `ray`, connected to a cluster."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to Ray's makers
-    try:
-        import ray  # noqa: PLC0415 - an optional extra
-    except ImportError:
-        raise BenchmarkError("the backend `ray` needs Ray: pip install 'prostate-alm[ray]'.") from None
-    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "WARNING"}
-    if address is None:
-        options |= {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        _reach(address)
-        ray.init(**options)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BenchmarkError(
-            f"there is no Ray cluster to use at `address` {address!r}: {error} Start one with `ray start --head`."
-        ) from error
-    return ray
-
-
-def _reach(address: str | None) -> None:
-    """Raise OSError where nothing answers at HOST:PORT, for which Ray itself would wait many minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
 
 
 def _attempt_on_node(spec: RunSpec, data: Path, work: Path, threads: int) -> Result:

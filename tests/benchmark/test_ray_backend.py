@@ -19,23 +19,9 @@ from prostate_alm.benchmark.grid import Backend, Grid, RunStore
 from prostate_alm.benchmark.ray_backend import RayBackend, _writable
 from prostate_alm.benchmark.records import Failure, RunSpec
 from prostate_alm.benchmark.studies import Method, Outcome, Protocol, Result, study
-from prostate_alm.errors import BenchmarkError
+from prostate_alm.errors import BackendError
 
 pytest.importorskip("ray", reason="Ray is an optional extra: pip install 'prostate-alm[ray]'")
-MEMORY = 100 * 2**20
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """Address of two nodes of one processor each, on this machine."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=MEMORY)  # a GPU in Ray's books alone
-    yield f"127.0.0.1:{str(cluster.address).rpartition(':')[2]}"  # tests may connect to this machine alone
-    cluster.shutdown()
 
 
 class InThisProcess:
@@ -137,9 +123,9 @@ def test_a_node_without_the_archives_says_so(cluster, tmp_path, tiny_spec):
 
 
 def test_more_than_any_node_has_is_refused(cluster, tmp_path):
-    with pytest.raises(BenchmarkError, match="2 processors"):
+    with pytest.raises(BackendError, match="2 processors"):
         RayBackend(tmp_path, tmp_path, address=cluster, threads=2)
-    with pytest.raises(BenchmarkError, match="2 GPUs"):
+    with pytest.raises(BackendError, match="2 GPUs"):
         RayBackend(tmp_path, tmp_path, address=cluster, gpus=2)
 
 
@@ -155,7 +141,7 @@ def test_a_run_gets_a_node_with_what_it_needs(cluster, tmp_path, gpus, slots):
 def test_an_address_where_nothing_listens_is_refused_at_once(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # taken, so that nobody else listens there
-        with pytest.raises(BenchmarkError, match="ray start --head"):
+        with pytest.raises(BackendError, match="ray start --head"):
             RayBackend(tmp_path, tmp_path, address=f"127.0.0.1:{free.getsockname()[1]}")
 
 
@@ -169,5 +155,5 @@ def test_a_node_that_can_not_write_to_the_work_folder_takes_its_own(tmp_path):
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(BenchmarkError, match=r"prostate-alm\[ray\]"):
+    with pytest.raises(BackendError, match=r"prostate-alm\[ray\]"):
         RayBackend(tmp_path, tmp_path, address=None)
