@@ -51,12 +51,13 @@ serve: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/$(PART).py
 
-# the importer against hundreds of generated studies, good and bad, and killed in the middle; killed trainings; the service against damaged studies and under load
+# the importer against hundreds of generated studies, good and bad, and killed in the middle; killed trainings; the service against damaged studies, killed in the middle and under load
 soak: $(READY)
 	$(BIN)/python benchmarks/import_corpus.py --cases $(CASES) --seeds $(SEEDS) --dcm2niix --workers $(WORKERS)
 	$(BIN)/python benchmarks/import_kills.py
 	$(BIN)/python benchmarks/training_kills.py
 	$(BIN)/python benchmarks/service_mutants.py
+	$(BIN)/python benchmarks/service_kills.py
 	$(BIN)/python benchmarks/service_load.py
 
 clean:
