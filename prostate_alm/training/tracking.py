@@ -1,8 +1,10 @@
 """Show a member's `epochs.jsonl` in TensorBoard or MLflow; the file stays the truth, and no epoch appears twice."""
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,7 +94,8 @@ class MLflowTracker:
             ) from None
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute().parent / 'mlflow.db'}"
         self._client = MlflowClient(tracking_uri=uri)
-        self._run_id = self._found_or_created(folder, parameters)
+        with _one_at_a_time(folder.absolute().parent):
+            self._run_id = self._found_or_created(folder, parameters)
 
     def write(self, rows: Sequence[Row], multipliers: torch.Tensor) -> None:
         """Log what the run does not hold yet."""
@@ -126,6 +129,15 @@ class MLflowTracker:
         held = [Param(name, str(value)) for name, value in parameters.items()]
         self._client.log_batch(run.info.run_id, params=held)
         return run.info.run_id
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Members begin together, and MLflow makes its tables and the experiment without a look at who else does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Tracking:
