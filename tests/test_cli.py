@@ -17,6 +17,7 @@ from prostate_alm.cli import app
         "cohort import",
         "cohort inspect",
         "train",
+        "search",
         "evaluate",
         "recalibrate",
         "triage",
