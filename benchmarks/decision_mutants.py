@@ -41,7 +41,17 @@ PYTEST = (
     *("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"),
     *("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"),
 )
-EQUIVALENT: dict[str, str] = {}
+_CONDITION = (
+    "not reasons and logit is not None and (operating_point is not None)"
+    " and (logit < operating_point.threshold - GUARD_BAND)"
+)
+_DECIDE = f"prostate_alm.report.triage decide: {_CONDITION} -> "
+_ABSENT = "`_reasons` gives a reason where it is None, and `not reasons` stands before it; the type checker needs it"
+EQUIVALENT: dict[str, str] = {
+    _DECIDE
+    + "not reasons and operating_point is not None and (logit < operating_point.threshold - GUARD_BAND)": _ABSENT,
+    _DECIDE + "not reasons and logit is not None and (logit < operating_point.threshold - GUARD_BAND)": _ABSENT,
+}
 """Mutants that change nothing, by name, and why."""
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {

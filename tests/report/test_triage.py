@@ -81,6 +81,18 @@ def test_the_guard_band_reaches_to_its_own_edge():
     assert answer(model=two, member_logits=(math.nextafter(edge, -1),) * 2).reasons == ()
 
 
+def test_a_threshold_too_large_for_the_guard_band_is_a_threshold_still():
+    """There threshold - GUARD_BAND is the threshold, and a logit that reaches it is positive."""
+    far = replace_threshold(1e16)
+    assert far.threshold - GUARD_BAND == far.threshold
+    result = answer(point=far, member_logits=(1e16,) * 3)
+    assert (result.recommendation, result.basis) == (Recommendation.DCE_RECOMMENDED, Basis.MODEL)
+
+
+def replace_threshold(threshold):
+    return POINT.model_copy(update={"threshold": threshold})
+
+
 def test_the_mean_is_taken_of_logits_not_of_probabilities():
     # mean logit -1.33 is below the threshold; the mean probability 0.67 has a logit above it
     result = answer(member_logits=(3.0, 3.0, -10.0))
