@@ -71,6 +71,7 @@ def test_every_item_and_link_leads_to_a_section(html: str) -> None:
     assert {item.where for item in ITEMS if item.where} <= places
     assert [a.get("alt") for a in page.of("img")] != [None]
     assert all(a.get("aria-label") or a.get("aria-hidden") for a in page.of("svg"))
+    assert not re.findall(r"<th[^>]*></th>", html)
 
 
 def test_the_main_figures_are_those_of_the_record(html: str, sample: SimpleNamespace) -> None:
