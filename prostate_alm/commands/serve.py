@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from prostate_alm.errors import ArgumentError
 from prostate_alm.service.app import create_app
 from prostate_alm.service.authentication import check_exposure
-from prostate_alm.service.configuration_check import check_settings
+from prostate_alm.service.configuration_check import CheckedPoint, check_settings
 from prostate_alm.service.header_timeout import ImpatientH11
 from prostate_alm.service.logs import configure_logs
 from prostate_alm.service.settings import ServiceSettings, load_settings
@@ -78,7 +78,7 @@ def check_configuration(config: Path | None, *, flags: Mapping[str, object]) -> 
     """Print a line for each point of the configuration; opens no port and makes nothing.
 
     Returns:
-        The exit code: 0 when all hold.
+        The exit code: 0 when all hold; a warning alone is no fault.
     """
     try:
         settings = load_settings(config, environment=os.environ, flags=flags)
@@ -88,8 +88,14 @@ def check_configuration(config: Path | None, *, flags: Mapping[str, object]) -> 
     typer.echo("ok     settings")
     points = list(check_settings(settings))
     for point in points:
-        typer.echo(f"{'ok   ' if point.holds else 'fault'}  {point.name}: {point.said}")
+        typer.echo(f"{_verdict(point)}  {point.name}: {point.said}")
     return 0 if all(point.holds for point in points) else 1
+
+
+def _verdict(point: CheckedPoint) -> str:
+    if not point.holds:
+        return "fault"
+    return "warn " if point.warns else "ok   "
 
 
 class _Server(uvicorn.Server):

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prostate_alm.errors import ProstateALMError
-from prostate_alm.service.authentication import check_exposure
+from prostate_alm.service.authentication import check_exposure, is_loopback
 from prostate_alm.service.database import Database
 from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.settings import Pacs, ServiceSettings
+
+_UNPINNED = (
+    "other machines are served and `expect_sha256` is not set: whoever can write the ensemble's folder decides what is "
+    "answered; set it to the manifest's SHA-256 of the ensemble that you validated"
+)
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,20 @@ class CheckedPoint:
         name: what was looked at.
         said: what was found, or what is wrong.
         holds: whether a service could run.
+        warns: whether it should not as it is.
     """
 
     name: str
     said: str
     holds: bool
+    warns: bool = False
 
 
 def check_settings(settings: ServiceSettings) -> Iterator[CheckedPoint]:
     """Look at the ensemble, the way in, the folder, the database and each PACS."""
     yield _checked("ensemble", lambda: _ensemble(settings))
+    if settings.expect_sha256 is None and not is_loopback(settings.host):
+        yield CheckedPoint("pin", _UNPINNED, holds=True, warns=True)
     yield _checked("access", lambda: _access(settings))
     yield _checked("storage", lambda: _storage(settings))
     yield _checked("database", lambda: _database(settings))

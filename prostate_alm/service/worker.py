@@ -32,13 +32,14 @@ from prostate_alm.service.deployed_model import DeployedModel
 from prostate_alm.service.descriptions import describe_error
 from prostate_alm.service.fault_injection import step
 from prostate_alm.service.heartbeat import LEASE_SECONDS, Heartbeat
-from prostate_alm.service.identities import identity_of
+from prostate_alm.service.identities import identity_of, refuse_nameless
 from prostate_alm.service.logs import configure_logs
 from prostate_alm.service.pipeline import SeenImage, TriagePipeline
 from prostate_alm.service.records import ClaimedJob
 from prostate_alm.service.settings import ServiceSettings
 from prostate_alm.service.storage import study_in
 from prostate_alm.service.tables import JobKind, WorkerState
+from prostate_alm.study import Study
 
 logger = structlog.get_logger()
 
@@ -98,7 +99,7 @@ class Worker:
             return partial(settle, job, self._core.queue.failed(job, reason), seconds=waited)
         at_point = replace(pipeline, operating_point=pipeline.operating_points.named(job.operating_point))
         sent = study_in(self._core.storage.input_of(job.id))
-        outcome = at_point.examine(job.id, partial(read_study, sent), complete=True, accepted_for=job.model_sha256)
+        outcome = at_point.examine(job.id, partial(_read, sent), complete=True, accepted_for=job.model_sha256)
         image_sha256 = "" if outcome.image is None else self._keep_image(job, outcome.image)
         return partial(
             settle, job, outcome.answer, image_sha256=image_sha256, seconds=waited | outcome.seconds,
@@ -146,6 +147,16 @@ class Worker:
     def _let_patients_pass(self) -> None:
         if self._core.queue.studies_wait():
             raise PatientWaitsError
+
+
+def _read(sent: Path) -> Study:
+    """The study that was sent.
+
+    Raises:
+        StudyRefusedError: as `read_study`, or it bears no name that an answer could refer to.
+    """
+    refuse_nameless(sent)
+    return read_study(sent)
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

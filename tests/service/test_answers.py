@@ -147,3 +147,21 @@ def test_a_failed_gate_still_reports_the_logits(client, post, nifti_folder, stud
     assert (answer["recommendation"], answer["basis"]) == ("DCE_RECOMMENDED", "FAILSAFE")
     assert answer["reasons"] == ["ADC_OUT_OF_RANGE"]
     assert answer["logit"] is not None
+
+
+@pytest.mark.parametrize("uid", ["CANARY", "", "1.2.3." + "4" * 64, None])
+def test_images_without_a_valid_study_uid_fail_safe(*, client, post, dicom_folders, zip_files, tmp_path, uid):
+    """As STOW-RS, which does not take them: the answer could be of any study."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for path in dicom_folders[0].iterdir():
+        image = pydicom.dcmread(path)
+        if uid is None:
+            del image.StudyInstanceUID
+        else:
+            image[0x0020000D] = pydicom.DataElement(0x0020000D, "UI", uid, validation_mode=pydicom.config.IGNORE)
+        image.save_as(folder / path.name)
+    answer = post(client, file=zip_files(tmp_path / "study.zip", [folder])).json()
+    assert (answer["recommendation"], answer["basis"]) == ("DCE_RECOMMENDED", "FAILSAFE")
+    assert answer["reasons"] == ["INPUT_UNREADABLE"]
+    assert "CANARY" not in json.dumps(answer)

@@ -1,5 +1,6 @@
 """`prostate-alm serve`: verified before the port opens, closed to others without a token; the worker is replaced."""
 
+import hashlib
 import json
 import os
 import re
@@ -47,12 +48,16 @@ def test_an_ensemble_that_does_not_load_does_not_start(parcels, tmp_path):
         serve(None, flags=flags | {"operating_point": "zero"})
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextmanager
 def serving(parcel, storage, **environment):
     """`prostate-alm serve` as a process; gives a client, the process, and the lines that it logs in the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "prostate_alm.cli", "serve", "--ensemble", parcel, "--port", str(port)]
     said = []
     process = subprocess.Popen(
@@ -132,6 +137,18 @@ def test_it_outlives_its_worker_and_its_answers_outlive_it(parcels, dicom_zip, t
         assert is_gone(third)
 
 
+def test_a_second_service_in_one_storage_does_not_start(parcels, tmp_path):
+    arguments = ["--ensemble", parcels["never"], "--storage", tmp_path / "storage", "--port", str(free_port())]
+    command = [sys.executable, "-m", "prostate_alm.cli", "serve", *arguments]
+    with serving(parcels["never"], tmp_path / "storage") as (client, _, _):
+        eventually(lambda: is_alive(client))
+        kept = client.post("/v1/studies", files={"file": b"no study"}).headers["location"]
+        second = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert second.returncode == 1
+        assert "another service runs in this `storage`" in " ".join(second.stderr.split())
+        assert client.get(kept).status_code in {200, 202}
+
+
 def test_a_database_that_is_away_is_said_in_a_sentence(parcels, tmp_path, monkeypatch):
     monkeypatch.setenv("PROSTATE_ALM_DATABASE_URL", "postgresql://me:CANARY@127.0.0.1:1/name")
     arguments = ["serve", "--ensemble", str(parcels["never"]), "--storage", str(tmp_path / "storage")]
@@ -141,6 +158,19 @@ def test_a_database_that_is_away_is_said_in_a_sentence(parcels, tmp_path, monkey
     assert "database_url" in done.stderr
     assert "CANARY" not in done.stderr
     assert len(done.stderr.splitlines()) < 10
+
+
+@pytest.mark.parametrize(
+    ("host", "pinned", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)]
+)
+def test_an_ensemble_that_is_not_pinned_is_warned_of(*, parcels, tmp_path, host, pinned, warned):
+    config = tmp_path / "service.yaml"
+    sha256 = hashlib.sha256((parcels["never"] / "manifest.json").read_bytes()).hexdigest()
+    pin = f"expect_sha256: {sha256}\n" if pinned else ""
+    config.write_text(f"ensemble: {parcels['never']}\nstorage: {tmp_path / 'storage'}\nhost: {host}\n{pin}")
+    result = check("--config", config, PROSTATE_ALM_TOKEN=TOKEN)
+    assert result.exit_code == 0
+    assert ("warn   pin: " in result.stdout, "expect_sha256" in result.stdout) == (warned, warned)
 
 
 def check(*arguments, **environment):
