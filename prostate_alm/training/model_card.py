@@ -106,7 +106,7 @@ def model_card(
         positives=int(scores.labels.sum()),
         auc=out_of_fold_auc,
         rows=rows,
-        assumptions=points.points[0].assumptions,
+        assumptions="\n\n".join(dict.fromkeys(point.assumptions for point in points.points)),
         range=_validated_range(reference),
     )
 

@@ -130,6 +130,8 @@ def test_operating_points_are_those_asked_for_or_refused(trained: EnsembleRun, t
         ("conformal-20", 0),
         ("sensitivity-50-at-90", 0),  # Beta(1, 6) and not Beta(2, 5) lies below 0.5 with 90 %
     ]
+    card = (folder / "docs" / "README.md").read_text()
+    assert all(point.assumptions in card for point in points)
     assert assemble(run, rules=rules) == folder
     with pytest.raises(TrainingError, match="never edited"):
         assemble(run, rules=parse_rules(["conformal=0.3"]))
