@@ -12,6 +12,7 @@ from prostate_alm.benchmark.studies import Method, Outcome
 from prostate_alm.benchmark.table import table_layout
 from prostate_alm.errors import ArgumentError
 
+Outcomes = dict[tuple[int | None, str], Outcome]
 # 7 of 8 pairs won; the lowest positive is at 2, which one negative of four reaches
 LOGITS, LABELS = np.array([0.0, 1.0, 2.5, -1.0, 2.0, 3.0]), np.array([0, 0, 0, 0, 1, 1])
 PERFECT = np.array([-3.0, -2.0, -1.0, -4.0, 1.0, 2.0])
@@ -42,7 +43,7 @@ def test_every_column_of_a_table_can_be_filled(number, outcome_factory):
     classes = 1 if experiment.binary else 10 if experiment.archive == "cifar10" else 100
     labels = np.tile(np.arange(max(classes, 2)), 6)  # table 15 asks for the FPR at 5 misses
     row = table.rows[0].method
-    made = {
+    made: Outcomes = {
         (ratio, row): outcome_factory(
             row,
             *rng.standard_normal((2, len(labels), classes)).astype(np.float32),
@@ -79,7 +80,7 @@ def test_binary_cells_are_the_ensembles_figures_in_percent(outcome_factory):
 
 
 def test_the_mean_auc_is_over_the_members(outcome_factory):
-    made = {(100, "BCE"): outcome_factory("BCE", LOGITS, PERFECT)}
+    made: Outcomes = {(100, "BCE"): outcome_factory("BCE", LOGITS, PERFECT)}
     cells = filled_cells(table_layout(10), made, resamples=40)
     cell = cells["BCE", 100, "auc_mean"]
     assert cell.value == pytest.approx((87.5 + 100) / 2)
@@ -91,7 +92,7 @@ def test_a_constrained_row_is_compared_with_its_baseline_and_p_values_are_adjust
     labels = np.repeat([0, 1], [60, 20])
     logits = [(rng.standard_normal(80) + signal * labels).astype(np.float32) for signal in (0.3, 2.0, 0.5, 0.6)]
     names = ("BCE", "ALM + BCE", "S-ML", "ALM + S-ML")
-    made = {(100, n): outcome_factory(n, lg, labels=labels) for n, lg in zip(names, logits, strict=True)}
+    made: Outcomes = {(100, n): outcome_factory(n, lg, labels=labels) for n, lg in zip(names, logits, strict=True)}
     cells = filled_cells(table_layout(1), made, resamples=200)
     tested = {key: cell.p_value for key, cell in cells.items() if cell.p_value is not None}
     assert {method for method, *_ in tested} == {"ALM + BCE", "ALM + S-ML"}
@@ -105,7 +106,7 @@ def test_a_constrained_row_is_compared_with_its_baseline_and_p_values_are_adjust
 
 def test_what_failed_and_what_was_not_run_are_told_apart(outcome_factory):
     table = table_layout(1)
-    made = {
+    made: Outcomes = {
         (100, "BCE"): outcome_factory("BCE", LOGITS, failures=1),
         (100, "ALM + BCE"): outcome_factory("ALM + BCE", PERFECT),
         (100, "S-ML"): outcome_factory("S-ML", failures=3),
@@ -126,7 +127,7 @@ def test_table_9_tells_the_two_smallest_classes_from_the_others(outcome_factory)
     predicted[labels == 9] = [9, 0, 0, 0]  # 1 of 4 of the smallest class
     predicted[labels == 8] = [8, 8, 8, 0]  # 3 of 4 of the next
     predicted[labels == 0] = [0, 0, 1, 1]  # 30 of the 32 others
-    made = {(100, "CE"): outcome_factory("CE", 5.0 * np.eye(10)[predicted], labels=labels, critical=(9, 8))}
+    made: Outcomes = {(100, "CE"): outcome_factory("CE", 5.0 * np.eye(10)[predicted], labels=labels, critical=(9, 8))}
     cells = filled_cells(table_layout(9), made, resamples=40)
     found = {metric: cell.value for (_, _, metric), cell in cells.items()}
     assert found["accuracy@critical=1"] == pytest.approx(25.0)
@@ -159,7 +160,7 @@ def by_auc(won):
     return np.array([0.0, 1.0, 2.0, 3.0, won - 0.5, 9.0])
 
 
-def pairs(outcome_factory, before, after, **failures):
+def pairs(outcome_factory, before, after, **failures) -> Outcomes:
     rows = [*zip(BASES, before, strict=True), *((f"ALM + {name}", won) for name, won in zip(BASES, after, strict=True))]
     return {(100, n): outcome_factory(n, by_auc(won), failures=failures.get(n.replace(" ", "_"), 0)) for n, won in rows}
 
