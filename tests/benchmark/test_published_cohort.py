@@ -27,10 +27,14 @@ def cohort() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def records() -> list[RunRecord]:
+def everything() -> list[RunRecord]:
+    return [RunRecord.model_validate_json(path.read_bytes()) for path in sorted((PUBLISHED / "runs").glob("*.json"))]
+
+
+@pytest.fixture(scope="module")
+def records(everything) -> list[RunRecord]:
     """Of the training on all scanners."""
-    found = [RunRecord.model_validate_json(path.read_bytes()) for path in sorted((PUBLISHED / "runs").glob("*.json"))]
-    return [record for record in found if sum(record.counts) == 240]
+    return [record for record in everything if sum(record.counts) == 240]
 
 
 def ensemble(records, **wanted) -> np.ndarray:
@@ -83,3 +87,20 @@ def test_the_published_control_follows_from_the_runs(name, cohort, records):
         chosen = {"critical_per_batch": 0, **found["chosen"]}
         scores = ensemble(records, loss_name="bce", alm=arm.startswith("ALM"), **chosen)[kept]
         assert found["auc"]["ensemble"] == pytest.approx(100 * roc_auc_score(labels[kept], scores))
+
+
+def test_the_published_transfer_follows_from_the_runs(cohort, records, everything):
+    script = runpy.run_path(str(ROOT / "benchmarks" / "prostate_cohort.py"))
+    vendor = script["UNSEEN_VENDOR"]
+    kept = np.array([entry["vendor"] == vendor for entry in script["joined_datalist"]().entries("test")])
+    assert {entry["vendor"] for entry in script["joined_datalist"](without=vendor).entries("training")} == {
+        "vendor_a",
+        "vendor_b",
+    }
+    without = [record for record in everything if sum(record.counts) < 240]
+    labels, rows = cohort[0][kept], json.loads((PUBLISHED / "transfer.json").read_text())["rows"]
+    for method, row in rows.items():
+        for part, runs, chosen in zip((0, 1), (records, without), row["chosen"], strict=True):
+            wanted = {"critical_per_batch": 0, "alm": method.startswith("ALM"), **chosen}
+            scores = ensemble(runs, loss_name="bce", **wanted)[kept]
+            assert row["auc"][part] == pytest.approx(100 * roc_auc_score(labels, scores))
