@@ -117,13 +117,14 @@ def _forest(auc: AucInterval, overall: float) -> Markup:
 def percent(value: float | None, digits: int = 1) -> str:
     """A share in per cent.
 
-    >>> percent(0.0739), percent(1.0), percent(None)
-    ('7.4 %', '100 %', '–')
+    >>> percent(0.0739), percent(1.0), percent(None), percent(0.0, 0), percent(1.0, 0), percent(0.1, 0)
+    ('7.4 %', '100 %', '–', '0 %', '100 %', '10 %')
     """
     if value is None:
         return "–"
     text = f"{100 * value:.{digits}f}"
-    return (text.rstrip("0").rstrip(".") if text.startswith("100") or float(text) == 0 else text) + " %"
+    whole = text.partition(".")[0] if float(text) in (0.0, 100.0) else text
+    return f"{whole} %"
 
 
 def share(proportion: Proportion) -> str:
