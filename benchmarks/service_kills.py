@@ -47,7 +47,7 @@ from prostate_alm.service.tables import Answer, Audit, Job, JobKind, JobState
 
 MEMBERS, PATIENTS = 3, 3
 TARGETS = ("worker", "server", "both")
-LONGEST_PAUSE = 8.0  # s between two kills
+LONGEST_PAUSE = 20.0  # s between two kills: twice what a worker takes to be ready
 STUDY_SECONDS = 1.5  # between two studies
 SETTINGS = {"requests_per_minute": 100_000, "deadline_seconds": 900, "free_disk_bytes": 0}
 TOLERANCE = 1e-6  # logits
