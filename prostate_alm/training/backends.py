@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Literal
 
 from prostate_alm.training.ensemble import Backend, EnsembleRun
-from prostate_alm.training.member_process import check_ended, start
+from prostate_alm.training.member_process import check_ended, start, wait_for
 
 BackendName = Literal["local", "ray"]
 
@@ -45,9 +45,7 @@ class LocalBackend:
                 raise CancelledError
             process = start(run, member, threads=self.threads)
             self._processes.add(process)
-        code = process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
+        code = wait_for(process)
         with self._lock:
             self._processes.discard(process)
         check_ended(run, member, code)

@@ -37,6 +37,14 @@ def start(run: EnsembleRun, member: int, *, threads: int) -> "subprocess.Popen[b
         )
 
 
+def wait_for(process: "subprocess.Popen[bytes]") -> int:
+    """Wait until a member's process has ended; its exit code. The pipe that keeps it alive is closed only then."""
+    code = process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+    return code
+
+
 def check_ended(run: EnsembleRun, member: int, code: int) -> None:
     """Check how a member's process ended.
 

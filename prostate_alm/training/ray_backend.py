@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from prostate_alm.errors import TrainingError
 from prostate_alm.parcel import sha256_of
 from prostate_alm.training.ensemble import EnsembleRun
-from prostate_alm.training.member_process import check_ended, start
+from prostate_alm.training.member_process import check_ended, start, wait_for
 from prostate_alm.training.ray_cluster import connected, slots_of
 
 RETRIES = 2  # a worker or a node that dies is no fault of the member
@@ -59,8 +59,7 @@ def _train_on_node(run: EnsembleRun, member: int, *, threads: int, datalist_sha2
             return f"{where} has no {name} `{path}`; each node needs a shared file system with it under the same path."
     if sha256_of(run.datalist) != datalist_sha256:
         return f"{where} has another datalist at `{run.datalist}`; each node needs the same one."
-    process = start(run, member, threads=threads)
-    code = process.wait()
+    code = wait_for(start(run, member, threads=threads))
     try:
         check_ended(run, member, code)
     except TrainingError as error:
