@@ -180,8 +180,7 @@ def make_record(
         failures_in_all=in_all,
         comparison=None if other is None else _comparison(found, *other, resamples=options.resamples),
         cautions=cautions(
-            {"positives": counts.positives, "negatives": counts.negatives}, thresholds,
-            temperature=calibrated.temperature,
+            {"positives": counts.positives, "negatives": counts.negatives}, thresholds, calibration=calibrated,
         ),
     )  # fmt: skip
 

@@ -303,13 +303,15 @@ def comparison(scored: Scored, other_logits: Floats, other: EvaluatedEnsemble, *
     )
 
 
-def cautions(patients: Mapping[str, int], points: Sequence[FixedThreshold], *, temperature: float | None) -> list[str]:
+def cautions(
+    patients: Mapping[str, int], points: Sequence[FixedThreshold], *, calibration: CalibrationFigures
+) -> list[str]:
     """What a reader must know of the figures, from the figures themselves.
 
     Args:
         patients: `positives` and `negatives`.
         points: applied to these patients.
-        temperature: that was fitted; None where none fits.
+        calibration: before and after the temperature.
     """
     told: list[str] = []
     positives, negatives = patients["positives"], patients["negatives"]
@@ -332,8 +334,14 @@ def cautions(patients: Mapping[str, int], points: Sequence[FixedThreshold], *, t
             f"At {', '.join(worse)} the model alone missed more than the bound that was set beforehand allows: the "
             "positives of this test set are not like those that the threshold was set on. Do not use it here."
         )
-    if temperature is None:
+    if calibration.after is None:
         told.append("No temperature could be fitted on the validation scores; probabilities are shown as they are.")
+    elif calibration.after.brier > calibration.before.brier:
+        told.append(
+            "Temperature scaling made the probabilities worse on these patients: it stretches the scores and can't "
+            "shift them, as class-aware batches or another prevalence would need. Do not read them as probabilities, "
+            "nor the model's decision curve; the thresholds are not touched by this."
+        )
     return told
 
 

@@ -93,13 +93,21 @@ def test_each_kind_of_positive_stands_against_all_negatives(decided: Decided) ->
 def test_a_test_set_that_contradicts_the_bound_is_called_out(sample: SimpleNamespace) -> None:
     one = sample.record.fixed_thresholds[0]
     few = {"positives": 30, "negatives": 300}
-    assert not [told for told in cautions(few, [one], temperature=1.0) if "Do not use it" in told]
+    calibrated = sample.record.calibration
+    assert not [told for told in cautions(few, [one], calibration=calibrated) if "Do not use it" in told]
     missed = confusion([False] * 20 + [True] * 10 + [False] * 5, [1] * 30 + [0] * 5)
     worse = one.model_copy(update={"model_alone": one.model_alone.model_copy(update={"counts": missed})})
-    told = cautions(few, [worse], temperature=None)
+    told = cautions(few, [worse], calibration=calibrated.model_copy(update={"after": None}))
     assert [text for text in told if "`0-fn`" in text and "Do not use it here" in text]
     assert [text for text in told if "30 positives are few" in text]
     assert [text for text in told if "No temperature" in text]
+
+
+def test_a_temperature_that_does_harm_is_called_out(sample: SimpleNamespace) -> None:
+    many, one = {"positives": 300, "negatives": 300}, sample.record.calibration.before
+    for brier, harm in ((one.brier + 0.1, True), (one.brier, False)):
+        found = sample.record.calibration.model_copy(update={"after": one.model_copy(update={"brier": brier})})
+        assert any("made the probabilities worse" in told for told in cautions(many, [], calibration=found)) == harm
 
 
 def test_scored_counts_its_positives() -> None:
