@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pydicom
+import pydicom.config
 import pytest
 
 from prostate_alm.commands.triage import triage
