@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -30,6 +31,9 @@ from prostate_alm.report.triage import BELIEVABILITY_GATES, Evidence, ModelIdent
 from prostate_alm.study import QUALITY_GATES, Geometry, QualityFinding, Study, Volume
 from prostate_alm.training.ensemble_writer import EnsembleContent, join_members, write_ensemble
 from prostate_alm.training.reference import Validated, golden_cases, make_reference
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("untimed")
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "prostate_dce"
 NETWORK: dict[str, Any] = {"widths": [2, 4], "depth_pools": 1, "t2_pool": [1, 1, 1]}

@@ -47,6 +47,7 @@ def service(run_service):
 
 @pytest.fixture(scope="module")
 def browser():
+    sync_api.expect.set_options(timeout=30_000)
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
