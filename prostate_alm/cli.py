@@ -2,12 +2,20 @@
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial, wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prostate_alm.errors import ProstateALMError
+
+if TYPE_CHECKING:
+    from prostate_alm.training.experiment import Experiment
+
+    ReadExperiment = Callable[..., Experiment]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,26 +33,61 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 OutDir = Annotated[Path, typer.Option(help="Folder to write to.")]
 EnsembleDir = Annotated[Path, typer.Option(help="Ensemble folder, as `train` writes it.")]
 PointName = Annotated[str, typer.Option(help="Operating point of the ensemble, such as 0-fn.")]
-ConfigFile = Annotated[Path | None, typer.Option(help="Experiment file (YAML); flags win over it.")]
-DatalistFile = Annotated[Path | None, typer.Option(help="datalist.json of the cohort.")]
-RunDir = Annotated[Path | None, typer.Option(help="Folder to write to.")]
-BundleName = Annotated[str | None, typer.Option(help="Shipped bundle, or a bundle folder; default: prostate_dce.")]
-Members = Annotated[int | None, typer.Option(help="Networks in the ensemble; default: 10.", min=2)]
-Folds = Annotated[int | None, typer.Option(help="Default: 5 where it divides the members, else as many.", min=2)]
-ProfileName = Annotated[str | None, typer.Option(help="Voxels: tiny, fast or full; default: fast.")]
-Epochs = Annotated[int | None, typer.Option(help="Default: the bundle's.", min=1)]
-LossName = Annotated[str | None, typer.Option(help="Base loss: bce, s-fl, w-bce, ...; default: the bundle's.")]
-Constraint = Annotated[
-    bool | None, typer.Option("--alm/--no-alm", help="Ranking constraint on (default), or the base loss alone.")
-]
-Seed = Annotated[int | None, typer.Option(help="Of splits and members; default: 0.", min=0)]
-Tracking = Annotated[str | None, typer.Option(help="tensorboard, mlflow or none; default: the bundle's.")]
-Override = Annotated[list[str] | None, typer.Option("--set", help="Any other value of train.yaml, KEY=VALUE.")]
-TrainDevice = Annotated[str | None, typer.Option(help="auto, cpu or cuda; default: auto.")]
-BackendName = Annotated[str | None, typer.Option(help="local or ray; default: local.")]
-Address = Annotated[str | None, typer.Option(help="Of the Ray cluster; without it one is started here.")]
-Gpus = Annotated[float | None, typer.Option(help="Of each member on Ray; 0.5 lets two share one.", min=0.0)]
 Pin = Annotated[str | None, typer.Option(help="SHA-256 that the ensemble's manifest.json must have.")]
+
+
+def _read_experiment(
+    config: Annotated[Path | None, typer.Option(help="Experiment file (YAML); flags win over it.")] = None,
+    datalist: Annotated[Path | None, typer.Option(help="datalist.json of the cohort.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="Shipped bundle, or a bundle folder; default: prostate_dce.")
+    ] = None,
+    members: Annotated[int | None, typer.Option(help="Networks in the ensemble; default: 10.", min=2)] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Default: 5 where it divides the members, else as many.", min=2)
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Voxels: tiny, fast or full; default: fast.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: the bundle's.", min=1)] = None,
+    loss: Annotated[str | None, typer.Option(help="Base loss: bce, s-fl, w-bce, ...; default: the bundle's.")] = None,
+    alm: Annotated[
+        bool | None, typer.Option("--alm/--no-alm", help="Ranking constraint on (default), or the base loss alone.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of splits and members; default: 0.", min=0)] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other value of train.yaml, KEY=VALUE.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; default: auto.")] = None,
+    workers: Workers = None,
+    backend: Annotated[str | None, typer.Option(help="local or ray; default: local.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; without it one is started here.")] = None,
+    gpus: Annotated[float | None, typer.Option(help="Of each member on Ray; 0.5 lets two share one.", min=0.0)] = None,
+    **own: Any,
+) -> "Experiment":
+    """The experiment of a file and of these flags; `own` are fields that one command alone has a flag for."""
+    from prostate_alm.training.experiment import read_experiment
+
+    flags = {
+        "datalist": datalist, "out": out, "bundle": bundle, "members": members, "folds": folds, "profile": profile,
+        "epochs": epochs, "loss": loss, "alm": alm, "seed": seed, "device": device, "workers": workers,
+        "backend": backend, "address": address, "gpus": gpus, **own,
+    }  # fmt: skip
+    return read_experiment(config, {**flags, "settings": _settings(override or [])})
+
+
+def _with_experiment(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the flags of an experiment before its own; its first argument reads the experiment."""
+    shared = [one for one in signature(_read_experiment).parameters.values() if one.name != "own"]
+    parameters = [*shared, *list(signature(command).parameters.values())[1:]]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        flags = {one.name: given.pop(one.name) for one in shared}
+        command(partial(_read_experiment, **flags), **given)
+
+    called.__signature__ = Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called
 
 
 @cohort.command("inspect")
@@ -118,135 +161,56 @@ def cohort_split(
 
 
 @app.command()
+@_with_experiment
 def train(
-    config: ConfigFile = None,
-    datalist: DatalistFile = None,
-    out: RunDir = None,
-    bundle: BundleName = None,
-    members: Members = None,
-    folds: Folds = None,
-    profile: ProfileName = None,
-    epochs: Epochs = None,
-    loss: LossName = None,
-    alm: Constraint = None,
-    seed: Seed = None,
+    read: "ReadExperiment",
     calibration: Annotated[Path | None, typer.Option(help="Datalist of untouched patients.")] = None,
     operating_point: Annotated[
         list[str] | None, typer.Option(help="Such as 1-fn or sensitivity=0.95@0.95; give it once for each.")
     ] = None,
-    tracking: Tracking = None,
-    override: Override = None,
-    device: TrainDevice = None,
-    workers: Workers = None,
-    backend: BackendName = None,
-    address: Address = None,
-    gpus: Gpus = None,
+    tracking: Annotated[str | None, typer.Option(help="tensorboard, mlflow or none; default: the bundle's.")] = None,
 ) -> None:
     """Train the members in parallel, set operating points out of fold, write OUT/ensemble. Resumes."""
     from prostate_alm.commands.train import train_experiment
-    from prostate_alm.training.experiment import read_experiment
 
-    flags = {
-        "datalist": datalist, "out": out, "bundle": bundle, "members": members, "folds": folds, "profile": profile,
-        "epochs": epochs, "loss": loss, "alm": alm, "seed": seed, "calibration": calibration,
-        "operating_points": operating_point or None, "tracking": tracking, "device": device, "workers": workers,
-        "backend": backend, "address": address, "gpus": gpus,
-    }  # fmt: skip
-    train_experiment(read_experiment(config, {**flags, "settings": _settings(override or [])}))
+    train_experiment(read(calibration=calibration, operating_points=operating_point or None, tracking=tracking))
 
 
 @app.command()
+@_with_experiment
 def search(
-    config: ConfigFile = None,
-    datalist: DatalistFile = None,
-    out: RunDir = None,
-    bundle: BundleName = None,
-    members: Members = None,
-    folds: Folds = None,
-    profile: ProfileName = None,
-    epochs: Epochs = None,
-    loss: LossName = None,
-    alm: Constraint = None,
-    seed: Seed = None,
+    read: "ReadExperiment",
     wide: Annotated[bool, typer.Option("--wide", help="A Bayesian search over ranges instead of the grid.")] = False,
     trials: Annotated[int | None, typer.Option(help="Of the wide search; default: 40.", min=1)] = None,
-    override: Override = None,
-    device: TrainDevice = None,
-    workers: Workers = None,
-    backend: BackendName = None,
-    address: Address = None,
-    gpus: Gpus = None,
 ) -> None:
     """Choose hyper-parameters by validation AUC, stage by stage; OUT/best.yaml is for `train --config`. Resumes."""
     from prostate_alm.commands.search import search as search_experiment
-    from prostate_alm.training.experiment import read_experiment
 
-    flags = {
-        "datalist": datalist, "out": out, "bundle": bundle, "members": members, "folds": folds, "profile": profile,
-        "epochs": epochs, "loss": loss, "alm": alm, "seed": seed, "device": device, "workers": workers,
-        "backend": backend, "address": address, "gpus": gpus,
-    }  # fmt: skip
-    experiment = read_experiment(config, {**flags, "settings": _settings(override or [])})
     if trials is not None and not wide:
         raise typer.BadParameter("the grid has as many trials as candidates; `--trials` is for `--wide`.")
-    search_experiment(experiment, wide_trials=(trials or 40) if wide else None)
+    search_experiment(read(), wide_trials=(trials or 40) if wide else None)
 
 
 @sanity.command("permutation")
+@_with_experiment
 def sanity_permutation(
-    config: ConfigFile = None,
-    datalist: DatalistFile = None,
-    out: RunDir = None,
+    read: "ReadExperiment",
     repeats: Annotated[int, typer.Option(help="Shufflings; p is at best 1 / (repeats + 1).", min=1)] = 3,
     run: Annotated[Path | None, typer.Option(help="Finished run on the true labels, for its p-value.")] = None,
-    members: Members = None,
-    folds: Folds = None,
-    profile: ProfileName = None,
-    epochs: Epochs = None,
-    loss: LossName = None,
-    alm: Constraint = None,
-    seed: Seed = None,
-    override: Override = None,
-    device: TrainDevice = None,
-    workers: Workers = None,
 ) -> None:
     """Train on labels shuffled over the patients: the AUC out of fold is about 0.5 unless the labels leak. Resumes."""
     from prostate_alm.commands.sanity import permutation
-    from prostate_alm.training.experiment import read_experiment
 
-    flags = {
-        "datalist": datalist, "out": out, "members": members, "folds": folds, "profile": profile, "epochs": epochs,
-        "loss": loss, "alm": alm, "seed": seed, "device": device, "workers": workers,
-    }  # fmt: skip
-    experiment = read_experiment(config, {**flags, "settings": _settings(override or [])})
-    typer.echo(permutation(experiment, repeats=repeats, real=run))
+    typer.echo(permutation(read(), repeats=repeats, real=run))
 
 
 @sanity.command("modality")
-def sanity_modality(
-    config: ConfigFile = None,
-    datalist: DatalistFile = None,
-    out: RunDir = None,
-    members: Members = None,
-    folds: Folds = None,
-    profile: ProfileName = None,
-    epochs: Epochs = None,
-    loss: LossName = None,
-    alm: Constraint = None,
-    seed: Seed = None,
-    override: Override = None,
-    device: TrainDevice = None,
-    workers: Workers = None,
-) -> None:
+@_with_experiment
+def sanity_modality(read: "ReadExperiment") -> None:
     """Train with both paths, with T2 alone and with diffusion alone: a mark in one image shows. Resumes."""
     from prostate_alm.commands.sanity import modality
-    from prostate_alm.training.experiment import read_experiment
 
-    flags = {
-        "datalist": datalist, "out": out, "members": members, "folds": folds, "profile": profile, "epochs": epochs,
-        "loss": loss, "alm": alm, "seed": seed, "device": device, "workers": workers,
-    }  # fmt: skip
-    typer.echo(modality(read_experiment(config, {**flags, "settings": _settings(override or [])})))
+    typer.echo(modality(read()))
 
 
 @app.command()

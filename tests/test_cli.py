@@ -18,6 +18,8 @@ from prostate_alm.cli import app
         "cohort inspect",
         "train",
         "search",
+        "sanity permutation",
+        "sanity modality",
         "evaluate",
         "recalibrate",
         "triage",
