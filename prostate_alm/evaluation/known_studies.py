@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from prostate_alm.errors import CohortError, EnsembleError
+from prostate_alm.errors import CohortError
+from prostate_alm.evaluation.sealed_json import read_sealed
 
 Use = Literal["training", "calibration"]
 
@@ -51,14 +52,9 @@ class KnownStudies(BaseModel):
         """Read the content of `studies.json`.
 
         Raises:
-            EnsembleError: it is malformed.
+            EnsembleError: it is malformed; the message names the field.
         """
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            raise EnsembleError(
-                f"studies.json is malformed in {error.error_count()} places; restore the folder as it was written."
-            ) from None
+        return read_sealed(cls, content, file="studies.json")
 
     def refuse_overlap(
         self, studies: Sequence[KnownStudy], *, uses: Sequence[Use] = ("training", "calibration")

@@ -7,12 +7,13 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prostate_alm.errors import ArgumentError, EnsembleError
 from prostate_alm.evaluation.intervals import miss_rate_expected, miss_rate_upper_bound
 from prostate_alm.evaluation.operating_rules import FalseNegatives, Rule, RuleKind, Sensitivity
 from prostate_alm.evaluation.roc import lowest_positive, split_scores
+from prostate_alm.evaluation.sealed_json import read_sealed
 
 __all__ = [
     "Evidence",
@@ -111,16 +112,13 @@ class OperatingPoints(BaseModel):
         Raises:
             EnsembleError: it is of another version, or malformed; the message names the field.
         """
-        try:
-            version = _Versioned.model_validate_json(content).schema_version
-            if version not in READABLE:
-                raise EnsembleError(
-                    f"operating_points.json has `schema_version` {version}, this release reads {READABLE[0]} and "
-                    f"{READABLE[1]}; use the release that wrote the ensemble."
-                )
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            raise EnsembleError(f"operating_points.json is malformed: {error}") from None
+        version = read_sealed(_Versioned, content, file="operating_points.json").schema_version
+        if version not in READABLE:
+            raise EnsembleError(
+                f"operating_points.json has `schema_version` {version}, this release reads {READABLE[0]} and "
+                f"{READABLE[1]}; use the release that wrote the ensemble."
+            )
+        return read_sealed(cls, content, file="operating_points.json")
 
 
 class _Versioned(BaseModel):

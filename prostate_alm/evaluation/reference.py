@@ -9,9 +9,10 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from prostate_alm.errors import ArgumentError, EnsembleError, Reason
+from prostate_alm.errors import ArgumentError, Reason
+from prostate_alm.evaluation.sealed_json import read_sealed
 
 QUANTILES = tuple(step / 20 for step in range(21))
 """The shares that `Reference.logit_quantiles` and `GateQuantiles` are given at: 0, 5, 10, ... 100 %."""
@@ -104,13 +105,7 @@ class Reference(_Part):
         Raises:
             EnsembleError: it is malformed; the message names the field.
         """
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-            raise EnsembleError(
-                f"reference.json is malformed: {fields}. Restore the folder as it was written."
-            ) from None
+        return read_sealed(cls, content, file="reference.json")
 
 
 def spread_of(member_logits: ArrayLike) -> float:

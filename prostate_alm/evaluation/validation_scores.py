@@ -8,10 +8,10 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from prostate_alm.errors import EnsembleError
 from prostate_alm.evaluation.roc import split_scores
+from prostate_alm.evaluation.sealed_json import read_sealed
 
 SourceOfScores = Literal["out-of-fold", "calibration"]
 
@@ -68,9 +68,4 @@ class ValidationScores(BaseModel):
         Raises:
             EnsembleError: it is malformed; the message names the field.
         """
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise EnsembleError(f"validation.json is malformed: {where}: {first['msg']}; restore the folder.") from None
+        return read_sealed(cls, content, file="validation.json")
