@@ -34,7 +34,7 @@ from prostate_alm.report.evaluation_page import write_page
 from prostate_alm.report.evaluation_record import EvaluationRecord, Failure
 from prostate_alm.report.roc_figure import save_roc_figure
 
-FEWEST_OF_A_CLASS = 2
+FEWEST_TO_EVALUATE = 2
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ def _scores(parcel: Parcel, datalist: Datalist, out: Path, options: EvaluationOp
 def _refuse_one_class(found: Evaluation) -> None:
     positives = int(found.scored.labels.sum())
     negatives = found.scored.labels.size - positives
-    if min(positives, negatives) < FEWEST_OF_A_CLASS:
+    if min(positives, negatives) < FEWEST_TO_EVALUATE:
         raise CohortError(
             f"the test section has {positives} positives and {negatives} negatives with a score; at least "
-            f"{FEWEST_OF_A_CLASS} of each are needed to say anything."
+            f"{FEWEST_TO_EVALUATE} of each are needed to say anything."
         )
 
 

@@ -74,7 +74,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
 
     def slope(inverse: float) -> float:
-        return float((z * (_sigmoid(inverse * z) - y)).sum())
+        return float((z * (probabilities_of(inverse * z) - y)).sum())
 
     if not ((z > 0) & (y == 0)).any() and not ((z < 0) & (y == 1)).any():
         raise ArgumentError("no temperature fits: every patient lies on the right side of the logit 0; T would be 0.")
@@ -101,7 +101,7 @@ def calibration_of(logits: ArrayLike, labels: ArrayLike, *, bins: int = BINS) ->
     """
     positives, negatives = split_scores(logits, labels)
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    probabilities = _sigmoid(z)
+    probabilities = probabilities_of(z)
     table = reliability(probabilities, labels, bins=bins)
     apart = positives[0] >= negatives[-1] or negatives[0] >= positives[-1]
     note = "The classes do not overlap, so the slope has no finite estimate." if apart else ""
@@ -141,19 +141,20 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = BINS
     ]
 
 
-def _sigmoid(values: Scores) -> Scores:
-    return np.asarray(expit(values), dtype=np.float64)
+def probabilities_of(logits: Scores) -> Scores:
+    """``sigmoid(logits)``, ``[N]``, without overflow."""
+    return np.asarray(expit(logits), dtype=np.float64)
 
 
 def _intercept(z: Scores, y: Scores) -> Estimate:
     """Shift a of ``logit P = a + z``: the slope is held at 1."""
 
     def excess(shift: float) -> float:
-        return float((_sigmoid(z + shift) - y).sum())
+        return float((probabilities_of(z + shift) - y).sum())
 
     reach = float(np.abs(z).max()) + 50.0
     shift = cast("float", brentq(excess, -reach, reach))
-    p = _sigmoid(z + shift)
+    p = probabilities_of(z + shift)
     return _wald(shift, float((p * (1 - p)).sum()))
 
 
@@ -162,7 +163,7 @@ def _slope(z: Scores, y: Scores) -> Estimate | None:
     design = np.stack((np.ones_like(z), z), axis=1)
     beta = np.array([0.0, 0.0])
     for _ in range(NEWTON_STEPS):
-        p = _sigmoid(design @ beta)
+        p = probabilities_of(design @ beta)
         information = design.T @ (design * (p * (1 - p))[:, None])
         if not np.isfinite(information).all() or np.linalg.cond(information) > 1e14:
             return None  # all logits alike, or a separation that escaped the check

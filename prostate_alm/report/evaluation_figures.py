@@ -1,6 +1,5 @@
 """From scores, labels and decisions to the figures of `metrics.json`."""
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from prostate_alm.evaluation.bootstrap import (
     fpr_at_false_negatives_difference,
     fpr_at_false_negatives_interval,
 )
-from prostate_alm.evaluation.calibration import calibration_of, fit_temperature
+from prostate_alm.evaluation.calibration import calibration_of, fit_temperature, probabilities_of
 from prostate_alm.evaluation.confusion import Confusion, Proportion, confusion
 from prostate_alm.evaluation.decision_curve import DecisionCurve, decision_curve
 from prostate_alm.evaluation.delong import AucInterval, delong_interval, delong_test
@@ -187,14 +186,8 @@ def decision_figures(
 ) -> DecisionCurve:
     """The decision curve of the (scaled) probabilities, and the operating points on the same patients."""
     scale = 1.0 if calibration.temperature is None else calibration.temperature
-    probabilities = [_sigmoid(float(logit) / scale) for logit in scored.logits]
     fixed = {point.name: confusion(scored.logits >= point.threshold, scored.labels) for point in points}
-    return decision_curve(probabilities, scored.labels, fixed=fixed)
-
-
-def _sigmoid(value: float) -> float:
-    small = math.exp(-abs(value))
-    return 1 / (1 + small) if value >= 0 else small / (1 + small)
+    return decision_curve(probabilities_of(scored.logits / scale), scored.labels, fixed=fixed)
 
 
 def subgroups(column: str, values: Sequence[str], decided: Decided) -> list[Subgroup]:
