@@ -30,7 +30,7 @@ from prostate_alm.parcel import (
 )
 from prostate_alm.readers.nifti import LoadStudy
 from prostate_alm.report.case_picture import CasePicture, draw_case
-from prostate_alm.report.evaluation_page import write_page
+from prostate_alm.report.evaluation_page import write_report
 from prostate_alm.report.evaluation_record import EvaluationRecord, Failure
 from prostate_alm.report.roc_figure import save_roc_figure
 
@@ -157,7 +157,7 @@ def _write(out: Path, record: EvaluationRecord, found: Evaluation, *, pictures: 
     save_roc_figure(
         out / "roc.png", found.scored.logits, labels=found.scored.labels, points=points, title="Unseen patients"
     )
-    write_page(out / "report.html", record, logits=found.scored.logits, labels=found.scored.labels, pictures=pictures)
+    write_report(out / "report.html", record, logits=found.scored.logits, labels=found.scored.labels, pictures=pictures)
 
 
 def _print(record: EvaluationRecord, out: Path) -> None:

@@ -4,21 +4,19 @@ The page is one file: style, script, diagram and small pictures are in it, and i
 Everything works without the script, which only sorts the table.
 """
 
-import base64
 import hashlib
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from prostate_alm.datasets import import_wording as wording
 from prostate_alm.datasets.import_attention import notices
 from prostate_alm.datasets.import_flow import WIDTH, draw_flow
 from prostate_alm.datasets.import_report import ImportReport, StudyRecord
+from prostate_alm.html_page import allowed, narrowed, page_templates, picture_uri
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL_WIDTH = 560  # pixels
@@ -106,13 +104,7 @@ def render_page(report: ImportReport, folder: Path) -> str:
         report: what it shows.
         folder: where the montages lie.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates(TEMPLATES)
     environment.tests["needs_a_look"] = environment.globals["needs_a_look"] = needs_a_look
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("import_page.css", "import_page.js"))
     return environment.get_template("import_page.html.j2").render(
@@ -120,7 +112,7 @@ def render_page(report: ImportReport, folder: Path) -> str:
         source=_source(report, folder),
         style=style,
         script=script,
-        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'",
+        policy=f"default-src 'none'; img-src data:; style-src {allowed(style)}; script-src {allowed(script)}",
         notices=notices(report),
         flow=draw_flow(report),
         flow_width=WIDTH,
@@ -128,11 +120,6 @@ def render_page(report: ImportReport, folder: Path) -> str:
         thumbnails=_thumbnails(report, folder),
         wording=wording,
     )
-
-
-def _hash(text: str) -> str:
-    """As a content security policy names what it lets run."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _scanners(report: ImportReport) -> list[Scanner]:
@@ -171,9 +158,5 @@ def _thumbnail(montage: Path) -> Thumbnail | None:
     if not montage.is_file():
         return None
     with Image.open(montage) as picture:
-        height = round(picture.height * THUMBNAIL_WIDTH / picture.width)
-        small = picture.convert("L").resize((THUMBNAIL_WIDTH, height), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, format="WEBP", quality=50)
-    uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return Thumbnail(uri, THUMBNAIL_WIDTH, height)
+        small = narrowed(picture.convert("L"), THUMBNAIL_WIDTH)
+    return Thumbnail(picture_uri(small, quality=50), small.width, small.height)

@@ -1,7 +1,5 @@
 """What the network saw of a patient and where it looked: one slice, five tiles side by side."""
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from prostate_alm.errors import ArgumentError
+from prostate_alm.html_page import picture_uri
 
 TILE, GAP = 168, 4  # pixels
 TILES = ("T2", "high-b DWI", "ADC", "T2 path: where it looked", "diffusion path: where it looked")
@@ -73,10 +72,7 @@ def draw_case(image: FloatArray, *, t2_map: FloatArray, diffusion_map: FloatArra
     picture = Image.new("RGB", (width, TILE), (255, 255, 255))
     for place, tile in enumerate(tiles):
         picture.paste(Image.fromarray(tile).resize((TILE, TILE), Image.Resampling.BICUBIC), (place * (TILE + GAP), 0))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", quality=72)
-    uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return CasePicture(uri, width, TILE, shown + 1, image.shape[-1])
+    return CasePicture(picture_uri(picture, quality=72), width, TILE, shown + 1, image.shape[-1])
 
 
 def _window(channel: FloatArray, name: str) -> tuple[float, float]:

@@ -1,14 +1,10 @@
 """`report.html`: an evaluation on one page that asks for nothing from anywhere, on screen and on paper."""
 
-import base64
-import hashlib
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
@@ -16,6 +12,7 @@ from prostate_alm.evaluation.confusion import Proportion
 from prostate_alm.evaluation.delong import AucInterval
 from prostate_alm.evaluation.operating_point import ASSUMPTIONS
 from prostate_alm.evaluation.predictive import ValueInterval
+from prostate_alm.html_page import allowed, page_templates, write_page
 from prostate_alm.report import evaluation_charts as charts
 from prostate_alm.report.case_picture import TILES, CasePicture
 from prostate_alm.report.evaluation_record import EvaluationRecord
@@ -24,7 +21,7 @@ from prostate_alm.report.reporting_items import ITEMS
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(
+def write_report(
     path: Path,
     record: EvaluationRecord,
     *,
@@ -41,10 +38,7 @@ def write_page(
         labels: ``[N]``, 0 or 1.
         pictures: of failures, by study.
     """
-    page = render_page(record, logits=logits, labels=labels, pictures=pictures)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_page(path, render_page(record, logits=logits, labels=labels, pictures=pictures))
 
 
 def render_page(
@@ -54,11 +48,8 @@ def render_page(
     labels: NDArray[np.int64],
     pictures: Mapping[str, CasePicture],
 ) -> str:
-    """The page as HTML; arguments as `write_page`."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    """The page as HTML; arguments as `write_report`."""
+    environment = page_templates(TEMPLATES)
     environment.filters |= {  # pyright: ignore[reportUnknownMemberType]  # jinja2 leaves its functions untyped
         "pct": percent,
         "share": share,
@@ -68,11 +59,10 @@ def render_page(
         "ticked": ticked,
     }
     style = (TEMPLATES / "evaluation.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.get_template("evaluation.html.j2").render(
         r=record,
         style=Markup(style),  # noqa: S704 - our own file
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'",
+        policy=f"default-src 'none'; img-src data:; style-src {allowed(style)}",
         drawn=_drawn(record, logits, labels),
         hundreds={
             one.point.name: [Markup(charts.hundred_chart(at.of_hundred)) for at in one.whole_decision.prevalences]  # noqa: S704

@@ -1,19 +1,17 @@
 """`hardest_patients.html`: both lists with montages and the multipliers over the epochs, in one file."""
 
-import base64
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.datasets.montage import draw_montage
+from prostate_alm.html_page import data_uri, narrowed, page_templates, picture_uri, write_page
 from prostate_alm.readers.nifti import LoadStudy
 from prostate_alm.training.ensemble import EnsembleRun
 from prostate_alm.training.hardest import Hardest, hardest_patients, write_hardest
@@ -52,30 +50,25 @@ def write_hardest_patients(run: EnsembleRun) -> Path | None:
         return None
     write_hardest(hardest, run.out)
     page = run.out / PAGE
-    temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")
-    temporary.write_text(render_page(hardest, run), encoding="utf-8")
-    temporary.replace(page)
+    write_page(page, render_page(hardest, run))
     return page
 
 
 def render_page(hardest: Hardest, run: EnsembleRun) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictured = [patient.index for patient in (*hardest.critical[:PICTURED], *hardest.others[:PICTURED])]
-    return environment.get_template("hardest_patients.html.j2").render(
-        hardest=hardest,
-        members=run.members,
-        listed=LISTED,
-        pictured=PICTURED,
-        style=(TEMPLATES / "hardest_patients.css").read_text(encoding="utf-8"),
-        figure=_multipliers(hardest),
-        montages=_montages(run, pictured),
+    return (
+        page_templates(TEMPLATES)
+        .get_template("hardest_patients.html.j2")
+        .render(
+            hardest=hardest,
+            members=run.members,
+            listed=LISTED,
+            pictured=PICTURED,
+            style=(TEMPLATES / "hardest_patients.css").read_text(encoding="utf-8"),
+            figure=_multipliers(hardest),
+            montages=_montages(run, pictured),
+        )
     )
 
 
@@ -87,10 +80,8 @@ def _montages(run: EnsembleRun, pictured: Sequence[int]) -> Mapping[int, Picture
 
 
 def _small(montage: Image.Image) -> Picture:
-    height = round(montage.height * WIDTH / montage.width)
-    buffer = io.BytesIO()
-    montage.resize((WIDTH, height), Image.Resampling.LANCZOS).save(buffer, format="WEBP", quality=55)
-    return Picture(_uri(buffer, "webp"), WIDTH, height)
+    small = narrowed(montage, WIDTH)
+    return Picture(picture_uri(small, quality=55), small.width, small.height)
 
 
 def _multipliers(hardest: Hardest) -> Picture:
@@ -115,8 +106,4 @@ def _multipliers(hardest: Hardest) -> Picture:
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, title="hardest first")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return Picture(_uri(buffer, "png"), round(size[0] * dots), round(size[1] * dots))
-
-
-def _uri(buffer: io.BytesIO, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Picture(data_uri(buffer.getvalue(), "png"), round(size[0] * dots), round(size[1] * dots))

@@ -12,7 +12,7 @@ import pytest
 
 from prostate_alm.report import evaluation_page
 from prostate_alm.report.case_picture import CasePicture
-from prostate_alm.report.evaluation_page import render_page, write_page
+from prostate_alm.report.evaluation_page import render_page, write_report
 from prostate_alm.report.evaluation_record import EvaluationRecord
 from prostate_alm.report.reporting_items import ITEMS
 
@@ -111,7 +111,7 @@ def test_a_page_without_comparison_failures_and_groups_is_whole(sample: SimpleNa
 
 
 def test_the_page_is_written_whole(sample: SimpleNamespace, tmp_path: Path, html: str) -> None:
-    write_page(
+    write_report(
         tmp_path / "report.html", sample.record, logits=sample.logits, labels=sample.labels, pictures={"s001": PICTURE}
     )
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == html

@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
+from prostate_alm.html_page import page_templates
 from prostate_alm.report.triage import ModelIdentity
 from prostate_alm.service.page import wording
 from prostate_alm.service.page.scale import WIDTH
@@ -80,10 +81,4 @@ def _render(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return page_templates(TEMPLATES)

@@ -1,0 +1,60 @@
+"""What the product's HTML pages share: templates that escape, embedded pictures, a policy that lets nothing else in."""
+
+import base64
+import hashlib
+import io
+import os
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+
+def page_templates(folder: Path) -> Environment:
+    """The templates of a folder: values are escaped, and one that is missing is an error."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def allowed(text: str) -> str:
+    """A style or script of the page itself, as a content security policy names what it lets in."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def picture_uri(picture: Image.Image, *, quality: int) -> str:
+    """The picture itself as a data URI.
+
+    Args:
+        picture: grey or colour.
+        quality: of WebP, 0 to 100.
+    """
+    buffer = io.BytesIO()
+    picture.save(buffer, format="WEBP", quality=quality)
+    return data_uri(buffer.getvalue(), "webp")
+
+
+def data_uri(image: bytes, kind: str) -> str:
+    """An encoded picture as a data URI.
+
+    Args:
+        image: the file's content.
+        kind: such as png.
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def narrowed(picture: Image.Image, width: int) -> Image.Image:
+    """A picture of this width in pixels, its sides in proportion."""
+    return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page, so that `path` holds either the old one or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
