@@ -4,10 +4,26 @@ import base64
 import hashlib
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
+
+
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A picture inside a page.
+
+    Attributes:
+        uri: the picture itself, as a data URI.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    uri: str
+    width: int
+    height: int
 
 
 def page_templates(folder: Path) -> Environment:
@@ -26,8 +42,8 @@ def allowed(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def picture_uri(picture: Image.Image, *, quality: int) -> str:
-    """The picture itself as a data URI.
+def embedded(picture: Image.Image, *, quality: int) -> EmbeddedPicture:
+    """The picture, small enough to stand in the page itself.
 
     Args:
         picture: grey or colour.
@@ -35,7 +51,7 @@ def picture_uri(picture: Image.Image, *, quality: int) -> str:
     """
     buffer = io.BytesIO()
     picture.save(buffer, format="WEBP", quality=quality)
-    return data_uri(buffer.getvalue(), "webp")
+    return EmbeddedPicture(data_uri(buffer.getvalue(), "webp"), picture.width, picture.height)
 
 
 def data_uri(image: bytes, kind: str) -> str:

@@ -16,7 +16,7 @@ from prostate_alm.datasets import import_wording as wording
 from prostate_alm.datasets.import_attention import notices
 from prostate_alm.datasets.import_flow import WIDTH, draw_flow
 from prostate_alm.datasets.import_report import ImportReport, StudyRecord
-from prostate_alm.html_page import allowed, narrowed, page_templates, picture_uri
+from prostate_alm.html_page import EmbeddedPicture, allowed, embedded, narrowed, page_templates
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL_WIDTH = 560  # pixels
@@ -49,21 +49,6 @@ class Scanner:
     def b_values(self) -> list[str]:
         """Every set of b-values that occurs."""
         return sorted({wording.listed(study.b_values) for study in self.studies if study.b_values})
-
-
-@dataclass(frozen=True)
-class Thumbnail:
-    """A montage made small.
-
-    Attributes:
-        uri: the picture itself, as a data URI.
-        width: in pixels.
-        height: in pixels.
-    """
-
-    uri: str
-    width: int
-    height: int
 
 
 def write_import_report(report: ImportReport, out: Path) -> None:
@@ -139,9 +124,9 @@ def needs_a_look(study: StudyRecord) -> bool:
     return not study.kept or bool(study.flags) or any(not gate.passed for gate in study.quality)
 
 
-def _thumbnails(report: ImportReport, folder: Path) -> Mapping[str, Thumbnail]:
+def _thumbnails(report: ImportReport, folder: Path) -> Mapping[str, EmbeddedPicture]:
     """Small pictures as data URIs by study, as many as fit; those that need a look come first."""
-    thumbnails: dict[str, Thumbnail] = {}
+    thumbnails: dict[str, EmbeddedPicture] = {}
     left = EMBEDDED_BYTES
     for study in sorted(report.studies, key=needs_a_look, reverse=True):
         picture = _thumbnail(folder / study.montage) if study.montage else None
@@ -153,10 +138,9 @@ def _thumbnails(report: ImportReport, folder: Path) -> Mapping[str, Thumbnail]:
     return thumbnails
 
 
-def _thumbnail(montage: Path) -> Thumbnail | None:
+def _thumbnail(montage: Path) -> EmbeddedPicture | None:
     """A montage as a small picture; None where there is none."""
     if not montage.is_file():
         return None
     with Image.open(montage) as picture:
-        small = narrowed(picture.convert("L"), THUMBNAIL_WIDTH)
-    return Thumbnail(picture_uri(small, quality=50), small.width, small.height)
+        return embedded(narrowed(picture.convert("L"), THUMBNAIL_WIDTH), quality=50)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from prostate_alm.errors import ArgumentError
-from prostate_alm.html_page import picture_uri
+from prostate_alm.html_page import EmbeddedPicture, embedded
 
 TILE, GAP = 168, 4  # pixels
 TILES = ("T2", "high-b DWI", "ADC", "T2 path: where it looked", "diffusion path: where it looked")
@@ -21,19 +21,15 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CasePicture:
-    """A picture as a data URI.
+    """A case in a page.
 
     Attributes:
-        uri: the picture itself.
-        width: in pixels.
-        height: in pixels.
+        picture: its tiles.
         slice_number: that is shown, from 1, the lowest in the patient first.
         slices: of the image.
     """
 
-    uri: str
-    width: int
-    height: int
+    picture: EmbeddedPicture
     slice_number: int
     slices: int
 
@@ -72,7 +68,7 @@ def draw_case(image: FloatArray, *, t2_map: FloatArray, diffusion_map: FloatArra
     picture = Image.new("RGB", (width, TILE), (255, 255, 255))
     for place, tile in enumerate(tiles):
         picture.paste(Image.fromarray(tile).resize((TILE, TILE), Image.Resampling.BICUBIC), (place * (TILE + GAP), 0))
-    return CasePicture(picture_uri(picture, quality=72), width, TILE, shown + 1, image.shape[-1])
+    return CasePicture(embedded(picture, quality=72), shown + 1, image.shape[-1])
 
 
 def _window(channel: FloatArray, name: str) -> tuple[float, float]:

@@ -2,16 +2,14 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from prostate_alm.datasets.datalist import read_datalist
 from prostate_alm.datasets.montage import draw_montage
-from prostate_alm.html_page import data_uri, narrowed, page_templates, picture_uri, write_page
+from prostate_alm.html_page import EmbeddedPicture, data_uri, embedded, narrowed, page_templates, write_page
 from prostate_alm.readers.nifti import LoadStudy
 from prostate_alm.training.ensemble import EnsembleRun
 from prostate_alm.training.hardest import Hardest, hardest_patients, write_hardest
@@ -22,21 +20,6 @@ PICTURED = 15  # patients of each list that are shown with their images
 LISTED = 100  # rows of a table
 WIDTH = 640  # pixels of a montage
 MARKED, OTHER, INK, GRID = ("#b42318", "#7c3aed", "#0f766e", "#92500b", "#1f4e79"), "#9aa5b1", "#24292f", "#d9dee3"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture in the page.
-
-    Attributes:
-        uri: the picture itself, as a data URI.
-        width: in pixels.
-        height: in pixels.
-    """
-
-    uri: str
-    width: int
-    height: int
 
 
 def write_hardest_patients(run: EnsembleRun) -> Path | None:
@@ -72,19 +55,16 @@ def render_page(hardest: Hardest, run: EnsembleRun) -> str:
     )
 
 
-def _montages(run: EnsembleRun, pictured: Sequence[int]) -> Mapping[int, Picture]:
+def _montages(run: EnsembleRun, pictured: Sequence[int]) -> Mapping[int, EmbeddedPicture]:
     """Small montages by index."""
     load = LoadStudy()
     chosen = {int(entry["index"]): entry for entry in read_datalist(run.datalist).entries("training")}
-    return {index: _small(draw_montage(load(chosen[index])["study"])) for index in pictured}
+    return {
+        index: embedded(narrowed(draw_montage(load(chosen[index])["study"]), WIDTH), quality=55) for index in pictured
+    }
 
 
-def _small(montage: Image.Image) -> Picture:
-    small = narrowed(montage, WIDTH)
-    return Picture(picture_uri(small, quality=55), small.width, small.height)
-
-
-def _multipliers(hardest: Hardest) -> Picture:
+def _multipliers(hardest: Hardest) -> EmbeddedPicture:
     """Relative multipliers over the epochs, a line a patient, the hardest in colour."""
     size, dots = (8.4, 3.6), 110
     figure = Figure(figsize=size, dpi=dots, layout="constrained")
@@ -106,4 +86,4 @@ def _multipliers(hardest: Hardest) -> Picture:
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, title="hardest first")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return Picture(data_uri(buffer.getvalue(), "png"), round(size[0] * dots), round(size[1] * dots))
+    return EmbeddedPicture(data_uri(buffer.getvalue(), "png"), round(size[0] * dots), round(size[1] * dots))

@@ -90,11 +90,6 @@ def model_card(
         out_of_fold_auc: of `scores`.
         settings: what its members are a run of.
     """
-    rows = "\n".join(
-        f"| {point.name} | {point.threshold:.4f} | {point.false_negatives} of {point.positives} | "
-        f"{point.miss_rate_expected:.1%} | {point.miss_rate_upper_95:.1%} | {point.specificity:.1%} | {point.status} |"
-        for point in points.points
-    )
     return CARD.format(
         name=run.bundle.name,
         members=run.members,
@@ -105,9 +100,18 @@ def model_card(
         patients=len(scores.labels),
         positives=int(scores.labels.sum()),
         auc=out_of_fold_auc,
-        rows=rows,
+        rows=point_rows(points),
         assumptions="\n\n".join(dict.fromkeys(point.assumptions for point in points.points)),
         range=_validated_range(reference),
+    )
+
+
+def point_rows(points: OperatingPoints) -> str:
+    """The rows of a card's table of operating points."""
+    return "\n".join(
+        f"| {point.name} | {point.threshold:.4f} | {point.false_negatives} of {point.positives} | "
+        f"{point.miss_rate_expected:.1%} | {point.miss_rate_upper_95:.1%} | {point.specificity:.1%} | {point.status} |"
+        for point in points.points
     )
 
 

@@ -6,7 +6,6 @@ keeps failing safe for them, and is told how many they are.
 """
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from prostate_alm.errors import EnsembleError, TrainingError
 from prostate_alm.evaluation.known_studies import KnownStudies
-from prostate_alm.evaluation.operating_point import OperatingPoint, OperatingPoints
+from prostate_alm.evaluation.operating_point import OperatingPoints
 from prostate_alm.evaluation.outliers import upper_limit
 from prostate_alm.evaluation.reference import QUANTILES, GateQuantiles, Limit, Outlier, Reference, quantiles_of
 from prostate_alm.evaluation.validation_scores import ValidationScores
@@ -32,6 +31,7 @@ from prostate_alm.parcel import (
     write_json,
 )
 from prostate_alm.study import QUALITY_GATES
+from prostate_alm.training.model_card import point_rows
 from prostate_alm.training.reference import FEWEST_PATIENTS
 
 CARD = "docs/README.md"
@@ -197,21 +197,13 @@ ones are expected there. Both limits are the lower of the parent's and the site'
 
 def _card(parent_card: str, version: str, parent_sha256: str, new: Recalibration) -> str:
     """What is new, and then the parent's card."""
-    rows = "\n".join(_rows(new.points.points))
     spread, outlier = new.reference.spread, new.reference.outlier.limit
     told = "\n\n".join(dict.fromkeys(point.assumptions for point in new.points.points))
     head = RECALIBRATED.format(
         version=version, parent=parent_sha256, patients=len(new.validation.scores),
-        positives=int(new.validation.labels.sum()), datalist=new.datalist_sha256, rows=rows, assumptions=told,
+        positives=int(new.validation.labels.sum()), datalist=new.datalist_sha256,
+        rows=point_rows(new.points), assumptions=told,
         spread=spread.limit, distance=outlier.limit, validated=new.reference.patients,
         spread_beyond=spread.expected_beyond, distance_beyond=outlier.expected_beyond,
     )  # fmt: skip
     return head + parent_card
-
-
-def _rows(points: Sequence[OperatingPoint]) -> list[str]:
-    return [
-        f"| {p.name} | {p.threshold:.4f} | {p.false_negatives} of {p.positives} | {p.miss_rate_expected:.1%} | "
-        f"{p.miss_rate_upper_95:.1%} | {p.specificity:.1%} | {p.status} |"
-        for p in points
-    ]

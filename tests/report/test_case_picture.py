@@ -11,8 +11,8 @@ from prostate_alm.errors import ArgumentError
 from prostate_alm.report.case_picture import GAP, TILE, TILES, draw_case
 
 
-def pixels(picture):
-    content = base64.b64decode(picture.uri.removeprefix("data:image/webp;base64,"))
+def pixels(case):
+    content = base64.b64decode(case.picture.uri.removeprefix("data:image/webp;base64,"))
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
 

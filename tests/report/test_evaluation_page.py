@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from prostate_alm.html_page import EmbeddedPicture
 from prostate_alm.report import evaluation_page
 from prostate_alm.report.case_picture import CasePicture
 from prostate_alm.report.evaluation_page import render_page, write_report
@@ -17,7 +18,7 @@ from prostate_alm.report.evaluation_record import EvaluationRecord
 from prostate_alm.report.reporting_items import ITEMS
 
 ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}'
-PICTURE = CasePicture("data:image/webp;base64,AAAA", 856, 168, 3, 24)
+PICTURE = CasePicture(EmbeddedPicture("data:image/webp;base64,AAAA", 856, 168), 3, 24)
 
 
 class Page(HTMLParser):
