@@ -1,6 +1,7 @@
 """`evaluate` end to end on a tiny cohort: what is counted, what is refused, and what an interruption costs."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,10 @@ def test_the_worst_failures_are_shown_with_pictures(evaluated: tuple[Path, Evalu
 
 
 def test_an_interrupted_evaluation_goes_on(
-    evaluated: tuple[Path, EvaluationRecord], cohort: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: tuple[Path, EvaluationRecord], cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, record = evaluated
+    ensemble, record = evaluated[0].parent / "ensemble", evaluated[1]
+    folder = shutil.copytree(evaluated[0], tmp_path / "out")
     kept = sorted((folder / "scores").iterdir())
     assert len(kept) == 12  # six studies, two ensembles
     kept[0].unlink()
@@ -82,8 +84,7 @@ def test_an_interrupted_evaluation_goes_on(
     read: list[str] = []
     load = scoring.LoadStudy.__call__
     monkeypatch.setattr(scoring.LoadStudy, "__call__", lambda self, e: read.append(e["study"]) or load(self, e))
-    ensemble = folder.parent / "ensemble"
-    options = EvaluationOptions(cases=0, resamples=100, device="cpu", against=folder.parent / "other")
+    options = EvaluationOptions(cases=0, resamples=100, device="cpu", against=ensemble.parent / "other")
     again = evaluate(ensemble, datalist=cohort, out=folder, options=options)
     assert len(read) == 2
     assert again.discrimination == record.discrimination
