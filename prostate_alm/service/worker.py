@@ -46,6 +46,7 @@ logger = structlog.get_logger()
 IDLE_SECONDS = 0.1
 CHANNELS = ("t2", "dwi", "adc")
 LOST_EXIT, ORPHAN_EXIT = 3, 4
+NICENESS = 5  # so that the API goes first: it needs little, and a health check may not wait for a whole study
 
 
 class PatientWaitsError(Exception):
@@ -210,6 +211,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Read the settings from standard input and work."""
     os.umask(0o077)
+    os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -111,6 +111,7 @@ def test_it_outlives_its_worker_and_its_answers_outlive_it(parcels, dicom_zip, t
         first = worker_of(process)
         assert "torch" not in "".join(mapped.path for mapped in psutil.Process(process.pid).memory_maps())
         assert first is not None
+        assert first.nice() > psutil.Process(process.pid).nice()
         environment = first.environ()
         assert not [name for name in environment if name.startswith("PROSTATE_ALM_TOKEN")]
         assert Path(environment["TMPDIR"]).parent == tmp_path / "storage" / "work"
