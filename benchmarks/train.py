@@ -33,7 +33,7 @@ from prostate_alm.preprocessing.prepare import DEFAULT_BOX_MM
 from prostate_alm.training.bundles import find_bundle
 
 PATIENTS = 48
-EPOCHS = {"tiny": 3, "fast": 1, "full": 1}
+EPOCHS = {"tiny": 6, "fast": 2, "full": 1}
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 8, 3e-3, 1e-2  # the bundle's
 FOLDS = 4
 FIRST_STEP = """
