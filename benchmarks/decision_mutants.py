@@ -47,7 +47,9 @@ _CONDITION = (
 )
 _DECIDE = f"prostate_alm.report.triage decide: {_CONDITION} -> "
 _ABSENT = "`_reasons` gives a reason where it is None, and `not reasons` stands before it; the type checker needs it"
+_SHARE = "int.from_bytes(digest[:8]) < policy.audit_share * 2 ** 64"
 EQUIVALENT: dict[str, str] = {
+    f"prostate_alm.report.disclosure is_drawn: {_SHARE} -> {_SHARE.replace('<', '<=')}": "one study of 2^64 differs",
     _DECIDE
     + "not reasons and operating_point is not None and (logit < operating_point.threshold - GUARD_BAND)": _ABSENT,
     _DECIDE + "not reasons and logit is not None and (logit < operating_point.threshold - GUARD_BAND)": _ABSENT,

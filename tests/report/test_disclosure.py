@@ -86,6 +86,10 @@ def test_a_study_sent_again_is_not_drawn_again_and_another_deployment_draws_othe
     assert abs(same - len(CONTENTS) / 2) < 4 * (len(CONTENTS) / 4) ** 0.5
 
 
+def test_without_a_share_nothing_is_drawn():
+    assert not any(is_drawn(DisclosurePolicy(), content) for content in CONTENTS)
+
+
 def test_a_larger_share_draws_more_and_none_fewer():
     few, many = (DisclosurePolicy(audit_share=share, secret=SECRET) for share in (0.1, 0.3))
     assert all(is_drawn(many, content) for content in CONTENTS if is_drawn(few, content))
@@ -104,6 +108,10 @@ def test_a_larger_share_draws_more_and_none_fewer():
 def test_a_policy_that_can_not_be_kept_is_refused(arguments, words):
     with pytest.raises(ArgumentError, match=words):
         DisclosurePolicy(**arguments)
+
+
+def test_the_shortest_secret_is_taken():
+    assert DisclosurePolicy(audit_share=0.1, secret=b"sixteen bytes ok").secret == b"sixteen bytes ok"
 
 
 def test_the_secret_is_in_no_repr():
@@ -129,3 +137,9 @@ def test_what_was_shown_is_hidden_once_the_service_is_silent(answer_factory, cha
 def test_the_models_word_holds_no_longer_than_what_it_rests_on(answer_factory, changes, superseded, deployed, reason):
     now = still_shown(answer_factory(**changes), superseded=superseded, deployed=deployed, policy=DisclosurePolicy())
     assert is_hidden(now, reason)
+
+
+@pytest.mark.parametrize("changes", [FAILED, NEAR])
+def test_a_failure_stays_what_it_was_whatever_it_rested_on(answer_factory, changes):
+    shown = answer_factory(**changes)
+    assert still_shown(shown, superseded=True, deployed=False, policy=DisclosurePolicy()) == shown

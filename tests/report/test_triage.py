@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -264,6 +265,7 @@ def test_the_json_has_the_fields_of_the_contract():
         {"quality": [{"reason": "COVERAGE_LOW", "value": 0.9, "limit": 0.6, "passed": True}]},
         {"quality": [{"reason": "OUT_OF_DISTRIBUTION", "value": 0.9, "limit": 1.6, "passed": True}]},
         {"quality": [{"reason": "COVERAGE_LOW", "value": 0.1, "limit": 0.6, "passed": False}]},
+        {"quality": [asdict(gate) for gate in (*PASSED, FAILED)]},
         {"model": None},
         {"operating_point": None},
         {"intended_use": "Clinical use"},
