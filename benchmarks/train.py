@@ -2,8 +2,8 @@
 
 Both train the same network on the same patients in batches of the same size with the same augmentation, optimizer and
 schedule. The bundle reads its prepared images from the cache on the disk, logs, tracks and saves its state each epoch;
-the loop holds them in memory and does none of it. They take turns in one process on one thread; a figure is the least
-CPU time of the rounds, so other load on the machine disturbs it little. Neither validates.
+the loop holds them in memory and does none of it. They take turns in one process on one thread; a ratio is the median
+over the rounds of the ratio within a round, whose parts met the same machine. Neither validates.
 
     python benchmarks/train.py [--rounds 3] [--profiles tiny fast] [--out benchmarks/results/train.json]
 """
@@ -125,12 +125,10 @@ def throughput(cohort: Path, work: Path, profile: str, rounds: int) -> dict[str,
                 taken[name].append(bundle_seconds(member, epochs))
     patients = len(labels) // BATCH * BATCH * epochs
     least = {name: min(values) for name, values in taken.items()}
-    median = {name: statistics.median(values) for name, values in taken.items()}
     ratios = {
-        f"{name} over the bare loop": {
-            "least": least["bare loop"] / least[name],
-            "median": median["bare loop"] / median[name],
-        }
+        f"{name} over the bare loop": statistics.median(
+            bare / seconds for bare, seconds in zip(taken["bare loop"], taken[name], strict=True)
+        )
         for name in list(taken)[1:]
     }
     return {
