@@ -27,7 +27,7 @@ import yaml
 from prostate_alm.benchmark.execution import commit, machine
 from prostate_alm.datasets.synthetic.cohort import CohortPlan, synthesize_cohort
 
-PATIENTS, MEMBERS, EPOCHS = 20, 2, 40  # so that half of the time is training, not starting
+PATIENTS, MEMBERS, EPOCHS = 20, 2, 40  # enough that kills fall into training, too
 ORPHAN_SECONDS = 20.0
 RUN_ENDS_SECONDS = 600.0
 
