@@ -3,6 +3,7 @@
 import errno
 import sqlite3
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from prostate_alm.service.storage import Storage
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 10.0
+BUSY_PAUSE = 0.02  # s
 POSTGRESQL_DISK_FULL = "53100"  # SQLSTATE
 UPGRADE_LOCK = 7_042_617  # any number, the same for every process of this service
 
@@ -135,8 +137,23 @@ def _sqlite_engine(url: URL) -> Engine:
 def _set_up_sqlite(connection: Any, _: object) -> None:
     """WAL, so that readers never wait; FULL, so that what was committed outlives a power cut; deleted is gone."""
     connection.isolation_level = None  # the driver begins nothing by itself; see `_begin_sqlite`
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+    _write_ahead(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the file to WAL, once in its life; SQLite's own timeout doesn't wait for others here, so we do."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(BUSY_PAUSE)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

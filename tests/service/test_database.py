@@ -1,5 +1,6 @@
 """The tables are those of the program, whole or not at all, and what was answered can't be changed."""
 
+import sqlite3
 import ssl
 import threading
 from datetime import UTC, datetime
@@ -52,6 +53,35 @@ def test_upgrading_twice_and_at_once_does_no_harm(database, database_url):
         other.close()
     assert faults == []
     assert set(inspect(database.engine).get_table_names()) == {*Table.metadata.tables, "alembic_version"}
+
+
+def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path):
+    file = tmp_path / "new.sqlite"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("create table t (x)")  # so that the file isn't empty
+    other.execute("begin immediate")
+    release = threading.Timer(0.5, other.execute, ["commit"])
+    release.start()
+    database = Database(f"sqlite:///{file}")
+    database.upgrade()
+    release.join()
+    with database.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    database.close()
+    other.close()
+
+
+def test_a_new_file_that_another_process_keeps_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("prostate_alm.service.database.BUSY_SECONDS", 0.2)
+    file = tmp_path / "new.sqlite"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("create table t (x)")
+    other.execute("begin immediate")
+    database = Database(f"sqlite:///{file}")
+    with pytest.raises(DatabaseError, match="locked"):
+        database.upgrade()
+    database.close()
+    other.close()
 
 
 def entry():
