@@ -170,8 +170,13 @@ def run_postgresql(program, *arguments):
 
 
 @contextmanager
-def postgresql_server():
-    """A real server from the machine's packages, on a free port of loopback; gives the port."""
+def postgresql_server(certificate=None):
+    """A real server from the machine's packages, on a free port of loopback; gives the port.
+
+    With a certificate, a file of it and its key, it takes encrypted connections too.
+    """
+    if not BINARIES:
+        pytest.skip("no PostgreSQL server is installed; on Debian: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="prostate-alm-postgresql-"))
     try:
         if OWNER:
@@ -184,6 +189,12 @@ def postgresql_server():
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         options = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c shared_buffers=16MB -c timezone=Asia/Tokyo"
+        if certificate is not None:
+            own = Path(shutil.copy(certificate, data))
+            own.chmod(0o600)
+            if OWNER:
+                shutil.chown(own, OWNER)
+            options += f" -c ssl=on -c ssl_cert_file={own} -c ssl_key_file={own}"
         run_postgresql("pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
         try:
             yield port
@@ -196,8 +207,6 @@ def postgresql_server():
 @pytest.fixture(scope="session")
 def postgresql():
     """A running server: gives the URL of a new, empty database at each call."""
-    if not BINARIES:
-        pytest.skip("no PostgreSQL server is installed; on Debian: apt-get install postgresql")
     numbers = count()
     with postgresql_server() as port:
         admin = pg8000.native.Connection("postgres", host="127.0.0.1", port=port)
@@ -209,6 +218,34 @@ def postgresql():
 
         yield fresh
         admin.close()
+
+
+@pytest.fixture(scope="session")
+def certificate_factory(tmp_path_factory):
+    """Give a host's certificate, which is its own authority, and its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl is installed; on Debian: apt-get install openssl")
+
+    def make(host):
+        file = tmp_path_factory.mktemp("certificate") / "server.pem"
+        public = file.with_name("public.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+             "/CN=PostgreSQL of a test", "-addext", f"subjectAltName={host}", "-keyout", file, "-out", public],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        file.write_bytes(file.read_bytes() + public.read_bytes())
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgresql_with_tls(certificate_factory):
+    """Give the port of a running server that takes encrypted connections, and its certificate."""
+    certificate = certificate_factory("IP:127.0.0.1")
+    with postgresql_server(certificate) as port:
+        yield port, certificate
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,10 +9,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text
-from sqlalchemy.exc import DatabaseError, StatementError
+from sqlalchemy.exc import DatabaseError, InterfaceError, StatementError
 
 from prostate_alm.errors import ArgumentError
-from prostate_alm.service.database import Database, _tls
+from prostate_alm.service.database import Database
 from prostate_alm.service.tables import Audit, Table, WorkerRow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -153,12 +153,43 @@ def test_another_kind_of_url_is_refused_and_not_quoted(url):
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("mode", "verified"), [("disable", False), ("require", True)])
-def test_tls_is_as_the_url_says(mode, verified):
-    assert _tls({"sslmode": mode}) is verified
+def is_encrypted(url):
+    database = Database(url)
+    try:
+        with database.engine.connect() as connection:
+            return connection.execute(text("select ssl from pg_stat_ssl where pid = pg_backend_pid()")).scalar()
+    finally:
+        database.close()
 
 
-def test_verified_tls_knows_whom_it_talks_to():
-    context = _tls({"sslmode": "verify-full"})
-    assert isinstance(context, ssl.SSLContext)
-    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+@pytest.mark.parametrize(
+    ("query", "encrypted"),
+    [
+        ("", True),  # wherever the server can
+        ("?sslmode=disable", False),
+        ("?sslmode=require", True),
+        ("?sslmode=verify-full&sslrootcert={own}", True),
+    ],
+)
+def test_tls_is_as_the_url_says(postgresql_with_tls, query, encrypted):
+    port, certificate = postgresql_with_tls
+    assert is_encrypted(f"postgresql://postgres@127.0.0.1:{port}/postgres" + query.format(own=certificate)) is encrypted
+
+
+def test_a_server_without_tls_is_refused_where_it_is_required(postgresql):
+    url = postgresql()
+    assert is_encrypted(url) is False
+    with pytest.raises(InterfaceError, match="SSL"):
+        is_encrypted(f"{url}?sslmode=require")
+
+
+def test_a_server_that_cannot_show_who_it_is_is_refused(postgresql_with_tls, certificate_factory):
+    port, certificate = postgresql_with_tls
+    verified = "postgresql://postgres@{host}:{port}/postgres?sslmode=verify-full"
+    for host, query in (
+        ("127.0.0.1", ""),  # no authority of this machine has signed it
+        ("127.0.0.1", f"&sslrootcert={certificate_factory('IP:127.0.0.1')}"),  # nor this one
+        ("localhost", f"&sslrootcert={certificate}"),  # it is another's
+    ):
+        with pytest.raises((ssl.SSLCertVerificationError, InterfaceError), match="certificate verify failed"):
+            is_encrypted(verified.format(host=host, port=port) + query)
