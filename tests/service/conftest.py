@@ -173,7 +173,7 @@ def run_postgresql(program, *arguments):
 def postgresql_server(certificate=None):
     """A real server from the machine's packages, on a free port of loopback; gives the port.
 
-    With a certificate, a file of it and its key, it takes encrypted connections too.
+    With a certificate (a file that holds its key, too) it also takes encrypted connections.
     """
     if not BINARIES:
         pytest.skip("no PostgreSQL server is installed; on Debian: apt-get install postgresql")
@@ -222,7 +222,7 @@ def postgresql():
 
 @pytest.fixture(scope="session")
 def certificate_factory(tmp_path_factory):
-    """Give a host's certificate, which is its own authority, and its key, in one file."""
+    """Write a certificate for a host, which is its own authority, and its key into one file; returns its path."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl is installed; on Debian: apt-get install openssl")
 
