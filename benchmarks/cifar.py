@@ -1,10 +1,9 @@
 """Training throughput of the CIFAR bundle, against a bare PyTorch loop with the same network, batches and augmentation.
 
 Bundle and loop take turns in one process on one thread, epoch by epoch; a figure is the least CPU time of the rounds,
-so other load on the machine disturbs it little. A second part trains in bfloat16 and in float32 from the same seeds and
-compares AUCs, a third times validation.
+so other load on the machine disturbs it little. A second part times validation.
 
-    python benchmarks/cifar.py --data DIR [--rounds 5] [--members 3] [--out benchmarks/results/cifar.json]
+    python benchmarks/cifar.py --data DIR [--rounds 5] [--out benchmarks/results/cifar.json]
 """
 
 import argparse
@@ -17,13 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.bundle.workflows import ConfigWorkflow
 
 from prostate_alm.augmentation.crop_flip import CropFlip
-from prostate_alm.benchmark.execution import commit, execute, machine
-from prostate_alm.benchmark.studies import Protocol
+from prostate_alm.benchmark.execution import commit, machine
 from prostate_alm.datasets.cifar.archive import read_cifar
 from prostate_alm.losses import BCELoss
 from prostate_alm.networks.autocast import AutocastInferer
@@ -98,20 +95,6 @@ def throughput(data: Path, width: int, precision: str, rounds: int) -> dict[str,
     }
 
 
-def precision_compared(data: Path, members: int) -> dict[str, Any]:
-    """Test AUC and seconds of the same members in float32 and in bfloat16."""
-    archive = read_cifar(data, "cifar10")
-    found: dict[str, Any] = {}
-    for precision in ("float32", "bfloat16"):
-        settings = {"width": 16, "max_epochs": 15, "precision": precision, "alm": False}
-        protocol = Protocol("cifar10_binary", settings, members, 1, archive.sha256)
-        with tempfile.TemporaryDirectory() as work:
-            runs = [execute(protocol.spec({}, member), data, Path(work)) for member in range(members)]
-        found[precision] = {"auc": [r.metrics["auc"] for r in runs], "seconds": [r.seconds for r in runs]}
-    difference = np.subtract(found["bfloat16"]["auc"], found["float32"]["auc"])
-    return {**found, "mean_difference": float(difference.mean()), "sd": float(difference.std(ddof=1))}
-
-
 def validation(data: Path) -> dict[str, float]:
     """Images a CPU second of a network of width 16, one by one and in batches of 500."""
     subset_images = torch.from_numpy(read_cifar(data, "cifar10").test.images[:1000])
@@ -141,14 +124,13 @@ def main() -> None:
         "--data", type=Path, default=os.environ.get("PROSTATE_ALM_DATA"), help="PROSTATE_ALM_DATA by default"
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--members", type=int, default=3, help="of the comparison of precisions")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar.json")
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("--data is the folder of the CIFAR archives")
     torch.set_num_threads(1)
     results: dict[str, Any] = {
-        "command": f"python benchmarks/cifar.py --data DIR --rounds {arguments.rounds} --members {arguments.members}",
+        "command": f"python benchmarks/cifar.py --data DIR --rounds {arguments.rounds}",
         "commit": commit(),
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "machine": machine(),
@@ -161,8 +143,6 @@ def main() -> None:
             print(json.dumps(results["throughput"][-1]))
     results["validation"] = validation(arguments.data)
     print(json.dumps(results["validation"]))
-    results["precision"] = precision_compared(arguments.data, arguments.members)
-    print(json.dumps(results["precision"]))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
