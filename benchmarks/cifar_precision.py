@@ -1,10 +1,11 @@
 """Does training in bfloat16 leave the AUC where float32 puts it? Pairs of runs that differ in nothing else.
 
 The bundle `cifar10_binary` at the scale of the published control: ResNet-10 of width 16, 15 epochs, classes 0 and 2 at
-1:100, plain BCE. A pair shares its split, its first weights and the order of its images. Runs in `OUT/runs` are not run
-again; the comparison goes to `OUT/precision.json`.
+1:100, plain BCE. A pair shares its split, first weights and the order of its images, and must come from one machine:
+processors round differently. Runs in `OUT/runs` (benchmarks/results/cifar_precision/runs by default) are not run again;
+the comparison goes to `OUT/precision.json`.
 
-    python benchmarks/cifar_precision.py --data DIR [--out benchmarks/results/cifar] [--members 10] [--workers 2]
+    python benchmarks/cifar_precision.py --data DIR [--out OUT] [--members 10] [--workers 2]
 """
 
 import argparse
@@ -47,6 +48,9 @@ def runs(data: Path, out: Path, *, members: int, workers: int) -> dict[str, Sequ
 
 def compared(found: Mapping[str, Sequence[RunRecord]]) -> dict[str, Any]:
     """Each run's AUC on the test images, and what bfloat16 changes: mean of paired differences with 95 % t interval."""
+    makers = {(run.machine, run.commit, *sorted(run.versions.items())) for of in found.values() for run in of}
+    if len(makers) > 1:
+        raise SystemExit(f"the runs must be of one machine, commit and set of versions, and are of {sorted(makers)}.")
     areas = {name: [run.metrics["auc"] for run in found[name]] for name in PRECISIONS}
     test = stats.ttest_rel(areas["bfloat16"], areas["float32"])
     interval = test.confidence_interval(0.95)
@@ -60,8 +64,8 @@ def compared(found: Mapping[str, Sequence[RunRecord]]) -> dict[str, Any]:
         "p": float(test.pvalue),
         "runs": {name: [run.spec.key for run in found[name]] for name in PRECISIONS},
         "seconds": {name: [run.seconds for run in found[name]] for name in PRECISIONS},
-        "commit": sorted({run.commit for of in found.values() for run in of}),
-        "machine": sorted({run.machine for of in found.values() for run in of}),
+        "commit": found["float32"][0].commit,
+        "machine": found["float32"][0].machine,
     }
 
 
@@ -71,7 +75,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("PROSTATE_ALM_DATA"), help="PROSTATE_ALM_DATA by default"
     )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar_precision")
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()

@@ -1,5 +1,6 @@
 """The published tables against the published runs, by scikit-learn and by counting."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,24 @@ def test_every_published_figure_of_the_long_tail_follows_from_the_runs(records):
         for tpr in (0.8, 0.9):
             cell = table.cell(choice.method, choice.ratio, f"error@tpr={tpr}")
             assert cell.value == pytest.approx(100 * np.mean([count_errors(run, tpr) for run in found]))
+
+
+def test_the_published_comparison_of_precisions_follows_from_its_runs():
+    folder = PUBLISHED.with_name("cifar_precision")
+    found = json.loads((folder / "precision.json").read_text(encoding="utf-8"))
+    pairs = [
+        [RunRecord.model_validate_json((folder / "runs" / f"cifar10_binary-{key}.json").read_bytes()) for key in keys]
+        for keys in zip(found["runs"]["float32"], found["runs"]["bfloat16"], strict=True)
+    ]
+    for exact, rounded in pairs:
+        assert rounded.spec.settings == {**exact.spec.settings, "precision": "bfloat16"}
+        assert exact.spec.settings["precision"] == "float32"
+        assert (rounded.machine, rounded.commit) == (exact.machine, exact.commit)
+    assert [exact.spec.settings["member"] for exact, _ in pairs] == list(range(10))
+    areas = np.array(
+        [[roc_auc_score(run.test.labels.array(), run.test.critical.array()) for run in pair] for pair in pairs]
+    )
+    differences = areas[:, 1] - areas[:, 0]
+    half = 2.2621571628 * np.std(differences, ddof=1) / np.sqrt(10)  # Student's t with 9 degrees of freedom, 97.5 %
+    assert found["mean_difference"] == pytest.approx(differences.mean(), abs=1e-9)
+    assert found["interval"] == pytest.approx([differences.mean() - half, differences.mean() + half], abs=1e-8)
