@@ -2,10 +2,9 @@
 
 The bundle `cifar10_binary` at the scale of the published control: ResNet-10 of width 16, 15 epochs, classes 0 and 2 at
 1:100, plain BCE. A pair shares its split, first weights and the order of its images, and must come from one machine:
-processors round differently. Runs in `OUT/runs` (benchmarks/results/cifar_precision/runs by default) are not run again;
-the comparison goes to `OUT/precision.json`.
+processors round differently. Runs in `OUT/runs` are not run again; the comparison goes to `OUT/precision.json`.
 
-    python benchmarks/cifar_precision.py --data DIR [--out OUT] [--members 10] [--workers 2]
+    python benchmarks/cifar_precision.py --data DIR --out OUT [--members 10] [--workers 2]
 """
 
 import argparse
@@ -50,7 +49,7 @@ def compared(found: Mapping[str, Sequence[RunRecord]]) -> dict[str, Any]:
     """Each run's AUC on the test images, and what bfloat16 changes: mean of paired differences with 95 % t interval."""
     makers = {(run.machine, run.commit, *sorted(run.versions.items())) for of in found.values() for run in of}
     if len(makers) > 1:
-        raise SystemExit(f"the runs must be of one machine, commit and set of versions, and are of {sorted(makers)}.")
+        raise SystemExit(f"runs of one machine, commit and versions are needed; give another --out. Got {sorted(makers)}.")
     areas = {name: [run.metrics["auc"] for run in found[name]] for name in PRECISIONS}
     test = stats.ttest_rel(areas["bfloat16"], areas["float32"])
     interval = test.confidence_interval(0.95)
@@ -75,14 +74,14 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("PROSTATE_ALM_DATA"), help="PROSTATE_ALM_DATA by default"
     )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar_precision")
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("--data is the folder of the CIFAR archives")
     result = compared(runs(arguments.data, arguments.out, members=arguments.members, workers=arguments.workers))
-    command = f"python benchmarks/cifar_precision.py --data DIR --members {arguments.members}"
+    command = f"python benchmarks/cifar_precision.py --data DIR --out OUT --members {arguments.members}"
     write_json(arguments.out / "precision.json", {"command": command, **result})
     low, high = result["interval"]
     print(f"bfloat16 - float32: {result['mean_difference']:+.4f} [{low:+.4f}, {high:+.4f}], p {result['p']:.3f}")

@@ -115,6 +115,7 @@ def test_the_published_comparison_of_precisions_follows_from_its_runs():
     areas = np.array(
         [[roc_auc_score(run.test.labels.array(), run.test.critical.array()) for run in pair] for pair in pairs]
     )
+    assert [found["mean_auc"][name] for name in ("float32", "bfloat16")] == pytest.approx(list(areas.mean(axis=0)))
     differences = areas[:, 1] - areas[:, 0]
     half = 2.2621571628 * np.std(differences, ddof=1) / np.sqrt(10)  # Student's t with 9 degrees of freedom, 97.5 %
     assert found["mean_difference"] == pytest.approx(differences.mean(), abs=1e-9)
