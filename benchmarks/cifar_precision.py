@@ -49,7 +49,9 @@ def compared(found: Mapping[str, Sequence[RunRecord]]) -> dict[str, Any]:
     """Each run's AUC on the test images, and what bfloat16 changes: mean of paired differences with 95 % t interval."""
     makers = {(run.machine, run.commit, *sorted(run.versions.items())) for of in found.values() for run in of}
     if len(makers) > 1:
-        raise SystemExit(f"runs of one machine, commit and versions are needed; give another --out. Got {sorted(makers)}.")
+        raise SystemExit(
+            f"runs of one machine, commit and versions are needed; give another --out. Got {sorted(makers)}."
+        )
     areas = {name: [run.metrics["auc"] for run in found[name]] for name in PRECISIONS}
     test = stats.ttest_rel(areas["bfloat16"], areas["float32"])
     interval = test.confidence_interval(0.95)
