@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
+
+from prostate_alm.files import replacing
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,5 @@ def narrowed(picture: Image.Image, width: int) -> Image.Image:
 
 def write_page(path: Path, page: str) -> None:
     """Write a page, so that `path` holds either the old one or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")

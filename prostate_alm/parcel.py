@@ -15,13 +15,13 @@ stands here. An ensemble folder is a MONAI inference bundle with these files bes
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prostate_alm.errors import EnsembleError
+from prostate_alm.files import replacing
 
 SCHEMA_VERSION = 2
 """Of the manifest; 2 added `parent_sha256` and `recalibrated_on_sha256`. Version 1 is read."""
@@ -77,9 +77,8 @@ def files_of(folder: Path) -> dict[str, str]:
 def write_json(path: Path, content: BaseModel | Mapping[str, object] | Sequence[object]) -> None:
     """Write JSON so that `path` holds either the old content or the whole new one."""
     text = content.model_dump_json(indent=2) if isinstance(content, BaseModel) else json.dumps(content, indent=2)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path, *, expect_sha256: str | None = None) -> tuple[Manifest, str]:

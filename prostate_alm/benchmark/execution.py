@@ -31,8 +31,8 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
     Args:
         spec: what to run.
         data: folder of the image archives, or a cohort's folder or datalist.
-        work: folder for the run's own files; a run that was killed resumes after its last epoch there. Deleted when
-            the run is finished; prepared patients stay, for other runs.
+        work: folder of the runs' files, each run's in one named by its key, where it resumes after its last epoch. They
+            stay until `discard`, for the record is nowhere yet; prepared patients stay for other runs.
 
     Raises:
         DatasetError: the archive or the subset can't be used.
@@ -54,7 +54,6 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
         raise _first_of_ours(error) from None
     finally:
         logging.disable(logging.NOTSET)
-    shutil.rmtree(folder)
     return record
 
 

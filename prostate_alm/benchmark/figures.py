@@ -6,7 +6,6 @@ also has a shape or a line of its own, for print in grey.
 
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from prostate_alm.benchmark.table import Cell, Column, ResultTable, Row
 from prostate_alm.errors import ArgumentError
 from prostate_alm.evaluation.roc import RocCurve
+from prostate_alm.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -311,6 +311,5 @@ def _write(figure: "Figure", path: Path) -> None:
     figure.savefig(true_colour, format="png")
     picture = Image.open(true_colour).convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    picture.save(temporary, format="png", optimize=True, dpi=(DPI, DPI))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        picture.save(temporary, format="png", optimize=True, dpi=(DPI, DPI))

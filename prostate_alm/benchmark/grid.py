@@ -27,6 +27,10 @@ class Backend(Protocol):
         """Begin a run, now or when a slot is free; an exception of the future is a fault of the backend's."""
         ...
 
+    def discard(self, spec: RunSpec) -> None:
+        """Delete the files of a run whose record is kept."""
+        ...
+
     def close(self) -> None:
         """Stop what runs."""
         ...
@@ -74,8 +78,18 @@ class RunStore:
         return record
 
     def write(self, record: RunRecord) -> None:
-        """Keep a record."""
-        write_json(self._path(record.spec), record)
+        """Keep a record.
+
+        Raises:
+            BenchmarkError: it can't be written.
+        """
+        path = self._path(record.spec)
+        try:
+            write_json(path, record)
+        except OSError as error:
+            raise BenchmarkError(
+                f"`{path}` can't be written ({error.strerror}). The run's weights are kept: make room, and start again."
+            ) from None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -136,7 +150,7 @@ class Grid:
         A run that fails is a `Failure` in the outcome, and is tried again at the next start.
 
         Raises:
-            BenchmarkError: a record can't be read, or another grid is at work on them.
+            BenchmarkError: a record can't be read or written, or another grid is at work on them.
         """
         with self.store.locked():
             self.store.check()
@@ -169,6 +183,7 @@ class Grid:
             record = self.store.read(spec)
             if record is not None:
                 self._results[key] = record
+                self.backend.discard(spec)  # files that a start which was killed just then left
             else:
                 self._running[self.backend.submit(spec)] = spec
         return key
@@ -184,6 +199,7 @@ class Grid:
             )
             if isinstance(result, RunRecord):
                 self.store.write(result)
+                self.backend.discard(spec)
             self._results[spec.key] = result
             self._ended_here += 1
             self.on_step(self._step(result, expected))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -38,6 +39,10 @@ class LocalBackend:
     def submit(self, spec: RunSpec) -> "Future[Result]":
         """Begin a run when a process is free."""
         return self._slots.submit(self._attempt, spec)
+
+    def discard(self, spec: RunSpec) -> None:
+        """Delete the files of a run whose record is kept."""
+        shutil.rmtree(self.work / spec.key, ignore_errors=True)
 
     def close(self) -> None:
         """End the processes and wait until they are gone; an unfinished run resumes after its last epoch."""

@@ -1,8 +1,11 @@
 """Runs on a Ray cluster."""
 
 import platform
+import shutil
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 
 from prostate_alm.benchmark.records import Failure, RunSpec
@@ -20,7 +23,8 @@ class RayBackend:
 
     Args:
         data: folder of the archives.
-        work: folder for unfinished runs; a node that can't write there takes a temporary folder.
+        work: folder for unfinished runs, made here; a node that hasn't got it, or can't write there, takes a temporary
+            folder for each attempt.
         address: of the cluster, such as 10.0.0.1:6379, or "auto" on one of its nodes; None starts one here.
         threads: processors of each run.
         gpus: graphics processors of each run; a part of one lets runs share it.
@@ -31,6 +35,7 @@ class RayBackend:
 
     def __init__(self, data: Path, work: Path, *, address: str | None, threads: int = 1, gpus: float = 0.0) -> None:
         self.data, self.work, self.threads = data, work, threads
+        work.mkdir(parents=True, exist_ok=True)
         self._ray = connected(address)
         self.slots = slots_of(self._ray, threads=threads, gpus=gpus)
         # what the run itself raises comes back as a `Failure`: only what died is tried again
@@ -39,6 +44,10 @@ class RayBackend:
     def submit(self, spec: RunSpec) -> "Future[Result]":
         """Begin a run when the cluster has processors for it."""
         return self._task.remote(spec, self.data, self.work, self.threads).future()
+
+    def discard(self, spec: RunSpec) -> None:
+        """Delete the files of a run whose record is kept."""
+        shutil.rmtree(self.work / spec.key, ignore_errors=True)
 
     def close(self) -> None:
         """Leave the cluster, which ends our runs there; a cluster that we started ends with it."""
@@ -54,14 +63,17 @@ def _attempt_on_node(spec: RunSpec, data: Path, work: Path, threads: int) -> Res
     from prostate_alm.benchmark.execution import attempt  # noqa: PLC0415
 
     torch.set_num_threads(threads)
-    return attempt(spec, data, _writable(work))
+    with _writable(work) as folder:
+        return attempt(spec, data, folder)
 
 
-def _writable(work: Path) -> Path:
-    """`work`, or where this node can't write there a folder of its own, which is not resumed from."""
+@contextmanager
+def _writable(work: Path) -> Iterator[Path]:
+    """`work`, or a folder that goes again where this node hasn't got `work` or can't write there."""
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=work):
-            return work
+        tempfile.TemporaryFile(dir=work).close()
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="prostate-alm-"))
+        with tempfile.TemporaryDirectory(prefix="prostate-alm-") as own:
+            yield Path(own)
+    else:
+        yield work

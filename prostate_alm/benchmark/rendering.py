@@ -5,7 +5,6 @@ A result that is missing is said in words ("not run", "failed"), never left out.
 
 import csv
 import io
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from prostate_alm.benchmark.table import (
     bold_cells,
     underlined_cells,
 )
+from prostate_alm.files import replacing
 from prostate_alm.parcel import write_json
 
 SIGNIFICANT = 0.05
@@ -169,9 +169,8 @@ def share_text(percent: float | None) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write so that `path` holds either the old content or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _marks(table: ResultTable) -> _Marks:

@@ -1,11 +1,12 @@
 """Reading and writing torch files: never code, never half a file."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from prostate_alm.files import replacing
 
 
 def load_weights(source: Path | IO[bytes]) -> dict[str, Any]:
@@ -20,10 +21,5 @@ def load_weights(source: Path | IO[bytes]) -> dict[str, Any]:
 def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """`torch.save` so that `path` holds either the old content or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         torch.save(content, temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # half a file on a full disk
-        raise

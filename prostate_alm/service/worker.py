@@ -22,6 +22,7 @@ import structlog
 import torch
 
 from prostate_alm.errors import Reason
+from prostate_alm.files import replacing
 from prostate_alm.inference.ensemble import load_ensemble
 from prostate_alm.inference.occlusion import occlusion_map
 from prostate_alm.preprocessing.prepare import SPACING_MM
@@ -162,10 +163,8 @@ def _read(sent: Path) -> Study:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays so that `path` holds all of them or is not there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    temporary.replace(path)
 
 
 def serve_jobs(worker_id: str, settings: ServiceSettings, model: DeployedModel, stop: threading.Event) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ignite.engine import Engine, Events
 from torch import distributed
 
 from prostate_alm.errors import ArgumentError
+from prostate_alm.files import replacing
 from prostate_alm.losses import ALMLoss
 
 QUANTILES = {"q10": 0.1, "q25": 0.25, "median": 0.5, "q75": 0.75, "q90": 0.9}
@@ -68,9 +68,8 @@ class ConstraintLog:
         self._start_epoch_()
         if distributed.is_available() and distributed.is_initialized() and distributed.get_rank() > 0:
             return
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
-        temporary.replace(self.path)
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
 
     @property
     def rows(self) -> list[dict[str, Any]]:

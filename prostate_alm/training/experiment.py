@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from prostate_alm.errors import ArgumentError
 from prostate_alm.evaluation.operating_rules import parse_rules
+from prostate_alm.files import replacing
 from prostate_alm.losses.named import BINARY_NAMES
 from prostate_alm.training.backends import BackendName
 from prostate_alm.training.bundles import find_bundle, settings_of
@@ -150,9 +151,8 @@ def write_experiment(experiment: Experiment, path: Path, *, comment: str) -> Non
     content = experiment.model_dump(mode="json", exclude_defaults=True)
     content |= {name: os.path.relpath(content[name], path.parent) for name in PATHS if name in content}
     lines = "".join(f"# {line}\n" for line in comment.splitlines())
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(lines + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(lines + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def _fields(path: Path) -> dict[str, Any]:

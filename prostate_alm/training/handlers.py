@@ -7,7 +7,6 @@ the order of the list: `PenaltyHandler` stands after the `ValidationHandler` who
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from torch import distributed
 from torch.utils.data import Dataset, DistributedSampler
 
 from prostate_alm.errors import TrainingError
+from prostate_alm.files import replacing
 from prostate_alm.losses import ALMLoss, ClassAwareBatchSampler
 from prostate_alm.networks.weights import load_weights, save_atomically
 from prostate_alm.preprocessing import PREPROCESSING_VERSION
@@ -206,9 +206,8 @@ class EpochLog:
         self._batches = []
         if _rank() > 0:
             return
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        temporary.write_text("".join(json.dumps(r) + "\n" for r in self.rows), encoding="utf-8")
-        temporary.replace(self.path)
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in self.rows), encoding="utf-8")
 
     def state_dict(self) -> dict[str, Any]:
         """The lines so far."""

@@ -24,11 +24,15 @@ class ThreadBackend:
     def __init__(self, carry_out: Callable[[RunSpec], Result]) -> None:
         self.carry_out = carry_out
         self.submitted: list[RunSpec] = []
+        self.discarded: list[RunSpec] = []
         self._pool = ThreadPoolExecutor(self.slots)
 
     def submit(self, spec: RunSpec) -> Future[Result]:
         self.submitted.append(spec)
         return self._pool.submit(self.carry_out, spec)
+
+    def discard(self, spec: RunSpec) -> None:
+        self.discarded.append(spec)
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -74,6 +78,50 @@ def test_a_finished_run_is_never_submitted_again(start, spec_factory):
     assert backend.submitted == specs[3:]
     assert again["a"] == first["a"]
     assert [step.done for step in steps] == [4]
+
+
+def test_the_files_of_a_run_are_discarded_once_its_record_is_kept(tmp_path, spec_factory, record_factory):
+    kept, failed, last = (spec_factory(member) for member in range(3))
+    store = RunStore(tmp_path)
+
+    def carry_out(spec):
+        return Failure(spec=spec, message="diverged") if spec == failed else record_factory(spec)
+
+    class DiscardingBackend(ThreadBackend):
+        def discard(self, spec: RunSpec) -> None:
+            assert store.read(spec) is not None
+            super().discard(spec)
+
+    for discarded in ([kept, last], [kept, last]):  # again at the next start: the first may have been killed in between
+        backend = DiscardingBackend(carry_out)
+        try:
+            Grid(store, backend, lambda step: None).run({"a": asking([kept, failed], [last])}, expected=3)
+        finally:
+            backend.close()
+        assert backend.discarded == discarded
+
+
+def test_a_record_that_can_not_be_written_is_our_own_error_and_its_run_keeps_its_files(
+    tmp_path, spec_factory, record_factory
+):
+    spec = spec_factory()
+    store = RunStore(tmp_path)
+    store.write(record_factory(spec))
+    (path,) = tmp_path.glob("*.json")
+    path.unlink()
+
+    def carry_out(spec):
+        path.mkdir()  # in the way of the record, as a full disk would be
+        return record_factory(spec)
+
+    backend = ThreadBackend(carry_out)
+    try:
+        with pytest.raises(BenchmarkError, match=rf"{path.name}.*\(Is a directory\).*start again"):
+            Grid(store, backend, lambda step: None).run({"a": asking([spec])}, expected=1)
+    finally:
+        backend.close()
+    assert backend.discarded == []
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_a_study_whose_runs_are_there_does_not_wait_for_others(start, spec_factory, record_factory):

@@ -37,6 +37,9 @@ class InThisProcess:
         future.set_result(attempt(spec, self.data, self.work))
         return future
 
+    def discard(self, spec: RunSpec) -> None:
+        """Nothing to save."""
+
     def close(self) -> None:
         """Nothing to end."""
 
@@ -105,6 +108,7 @@ def test_two_nodes_and_a_killed_worker_give_the_table_of_one_process(cluster, ci
     found = carried_out(backend, tmp_path / "runs", protocol)
     killer.join()
     assert killed
+    assert not list(work.iterdir())  # the records have it all
     alone = carried_out(InThisProcess(cifar_folder, tmp_path / "own"), tmp_path / "alone", protocol)
     assert {name: results(outcome) for name, outcome in found.items()} == {
         name: results(outcome) for name, outcome in alone.items()
@@ -145,12 +149,14 @@ def test_an_address_where_nothing_listens_is_refused_at_once(tmp_path):
             RayBackend(tmp_path, tmp_path, address=f"127.0.0.1:{free.getsockname()[1]}")
 
 
-def test_a_node_that_can_not_write_to_the_work_folder_takes_its_own(tmp_path):
-    (tmp_path / "file").touch()
-    folder = _writable(tmp_path / "file" / "work")
+def test_a_node_without_the_work_folder_takes_its_own_and_leaves_nothing(tmp_path):
+    with _writable(tmp_path / "work") as folder:
+        assert folder.is_dir()
+    assert not folder.exists()
+    (tmp_path / "work").mkdir()
+    with _writable(tmp_path / "work") as folder:
+        assert folder == tmp_path / "work"
     assert folder.is_dir()
-    folder.rmdir()
-    assert _writable(tmp_path / "work") == tmp_path / "work"
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ from prostate_alm.datasets.synthetic.dicom_writer import write_dicom_study
 from prostate_alm.datasets.synthetic.patient import synthesize_study
 from prostate_alm.datasets.synthetic.presets import PatientPlan, draw_truth, preset
 from prostate_alm.errors import ArgumentError, CohortError
+from prostate_alm.files import replacing
 from prostate_alm.parcel import write_json
 from prostate_alm.readers.nifti import write_nifti_study
 
@@ -145,10 +146,9 @@ def _write_labels(out: Path, everyone: list[PatientPlan]) -> Path:
         truth = draw_truth(patient)
         identity = {"study": patient.key, "patient": patient.key, "label": truth.label, "split": patient.split}
         rows.append({**identity, **truth.columns()})
-    path, temporary = out / "labels.csv", out / f".labels.csv.{os.getpid()}.tmp"
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    path = out / "labels.csv"
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(path)
     return path
