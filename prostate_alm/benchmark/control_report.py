@@ -40,6 +40,7 @@ class Comparison:
         members: over pairs of members that share split and seed: what training once more would give.
         members_p_adjusted: of the t test, adjusted over all comparisons by this metric (Holm).
         ensemble: of the two ensembles, over test images.
+        ensemble_p_adjusted: of its test, adjusted likewise.
     """
 
     arm: str
@@ -49,6 +50,7 @@ class Comparison:
     members: SeedComparison
     members_p_adjusted: float
     ensemble: PairedDifference
+    ensemble_p_adjusted: float
 
 
 def compared(outcomes: Mapping[str, Outcome], among: Sequence[Arm] | None = None) -> list[Comparison]:
@@ -63,15 +65,17 @@ def compared(outcomes: Mapping[str, Outcome], among: Sequence[Arm] | None = None
     pairs.append(("ALM, class-aware", "BCE", "what both give together"))
     pairs = [pair for pair in pairs if _complete(outcomes, pair[0]) and _complete(outcomes, pair[1])]
     found: list[Comparison] = []
-    for metric in METRICS:
-        over_members = [
-            paired_seeds(_of_members(outcomes[arm], metric), _of_members(outcomes[reference], metric))
-            for arm, reference, _ in pairs
-        ]
-        adjusted = holm([comparison.p_t for comparison in over_members]) if pairs else []
+    for metric in METRICS if pairs else ():
+        both = [(outcomes[arm], outcomes[reference]) for arm, reference, _ in pairs]
+        members = [paired_seeds(_of_members(arm, metric), _of_members(other, metric)) for arm, other in both]
+        ensembles = [_of_ensembles(arm, other, metric) for arm, other in both]
+        of_members = holm([one.p_t for one in members]).tolist()
+        of_ensembles = holm([one.p_value for one in ensembles]).tolist()
         found += [
-            Comparison(*pair, metric, members, float(p), _of_ensembles(outcomes[pair[0]], outcomes[pair[1]], metric))
-            for pair, members, p in zip(pairs, over_members, adjusted, strict=True)
+            Comparison(*pair, metric, over_members, p_members, over_images, p_images)
+            for pair, over_members, p_members, over_images, p_images in zip(
+                pairs, members, of_members, ensembles, of_ensembles, strict=True
+            )
         ]
     return found
 
@@ -174,7 +178,7 @@ def _markdown(figures: Mapping[str, Any], comparisons: Sequence[Comparison], cap
     for metric in METRICS:
         lines += ["", f"#### {_title(metric)}: differences", ""]
         lines += [
-            "| arm − reference | asks | members (95 %) | p, Holm | ensemble (95 %) | p |",
+            "| arm − reference | asks | members (95 %) | p, Holm | ensemble (95 %) | p, Holm |",
             "|---|---|---|---|---|---|",
         ]
         lines += [_comparison_line(c) for c in comparisons if c.metric == metric]
@@ -185,8 +189,9 @@ def _markdown(figures: Mapping[str, Any], comparisons: Sequence[Comparison], cap
 def _comparison_line(c: Comparison) -> str:
     members = f"{c.members.mean_difference:+.1f} ({c.members.low:+.1f} to {c.members.high:+.1f})"
     ensemble = f"{c.ensemble.difference:+.1f} ({c.ensemble.low:+.1f} to {c.ensemble.high:+.1f})"
-    p = f"{p_text(c.members.p_t)}, {p_text(c.members_p_adjusted)}"
-    return f"| {c.arm} − {c.reference} | {c.question} | {members} | {p} | {ensemble} | {p_text(c.ensemble.p_value)} |"
+    p_members = f"{p_text(c.members.p_t)}, {p_text(c.members_p_adjusted)}"
+    p_ensemble = f"{p_text(c.ensemble.p_value)}, {p_text(c.ensemble_p_adjusted)}"
+    return f"| {c.arm} − {c.reference} | {c.question} | {members} | {p_members} | {ensemble} | {p_ensemble} |"
 
 
 def _spread(found: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from prostate_alm.benchmark.run_figures import figures
 from prostate_alm.benchmark.samples import check_is_asked_for, critical_classes, locations, score
 from prostate_alm.errors import ProstateALMError
 from prostate_alm.networks.weights import load_weights
+from prostate_alm.parcel import write_json
 from prostate_alm.training.bundles import find_bundle
 
 
@@ -39,16 +40,16 @@ def execute(spec: RunSpec, data: Path, work: Path) -> RunRecord:
         CohortError: the cohort can't be used, or its datalist is not the one of `spec`.
         ArgumentError: the training diverged.
     """
-    commit()  # asked for while it is that of the code just loaded; another may follow while this trains
     folder = work / spec.key
     folder.mkdir(parents=True, exist_ok=True)
+    trained_by = _note_commit(folder)  # before the training, while it is that of the code just loaded
     started = time.perf_counter()
     logging.disable(logging.WARNING)  # an epoch's lines belong into its record, not on the screen
     try:
         workflow = _workflow(spec, data, folder)
         check_is_asked_for(workflow.parser, spec)
         workflow.run()
-        record = _record(spec, workflow.parser, folder, seconds=time.perf_counter() - started)
+        record = _record(spec, workflow.parser, folder, trained_by, seconds=time.perf_counter() - started)
         workflow.finalize()
     except Exception as error:
         raise _first_of_ours(error) from None
@@ -108,7 +109,7 @@ def _workflow(spec: RunSpec, data: Path, folder: Path) -> ConfigWorkflow:
     return workflow
 
 
-def _record(spec: RunSpec, parser: ConfigParser, folder: Path, *, seconds: float) -> RunRecord:
+def _record(spec: RunSpec, parser: ConfigParser, folder: Path, trained_by: str, *, seconds: float) -> RunRecord:
     content = parser.get_parsed_content
     data, network = content("data"), content("network_def")
     best = content("best_model")
@@ -116,7 +117,7 @@ def _record(spec: RunSpec, parser: ConfigParser, folder: Path, *, seconds: float
     scored = {name: score(parser, network, name) for name in ("validation", "test")}
     return RunRecord(
         spec=spec,
-        commit=commit(),
+        commit=trained_by,
         versions={name: version(name) for name in ("torch", "monai", "numpy", "prostate-alm")}
         | {"python": platform.python_version()},
         machine=machine(),
@@ -130,6 +131,17 @@ def _record(spec: RunSpec, parser: ConfigParser, folder: Path, *, seconds: float
         test=scored["test"],
         metrics=figures(scored["test"], critical_classes(parser)),
     )
+
+
+def _note_commit(folder: Path) -> str:
+    """Commit of this start; of a run that goes on under another, each in the order of its starts."""
+    path = folder / "commits.json"
+    goes_on = path.is_file() and (folder / "run_state.pt").is_file()
+    commits = json.loads(path.read_text(encoding="utf-8")) if goes_on else []
+    if commit() not in commits:
+        commits.append(commit())
+        write_json(path, commits)
+    return ", then ".join(commits)
 
 
 @cache

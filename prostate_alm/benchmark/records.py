@@ -126,7 +126,8 @@ class RunRecord(BaseModel):
 
     Attributes:
         spec: what was run.
-        commit: of the code, with "+changes" where the checkout had any; "unknown" outside a checkout.
+        commit: of the code, with "+changes" where the checkout had any; "unknown" outside a checkout; of a run that
+            went on under another "A, then B".
         versions: of python, torch, monai, numpy and prostate-alm.
         machine: processor, cores and threads used.
         seed: of the run.

@@ -6,7 +6,7 @@ is made on validation sets alone, by AUC with two classes and by overall accurac
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import yaml
@@ -81,13 +81,15 @@ class Outcome:
         trials: each candidate that was judged, with its mean validation metric (None if it failed).
         runs: of the members.
         failures: runs that failed, in the search or in the end.
+        searched: runs of the search.
     """
 
     method: Method
     chosen: Settings
     trials: Sequence[tuple[Settings, float | None]]
     runs: Sequence[RunRecord]
-    failures: Sequence[Failure] = field(default_factory=tuple)
+    failures: Sequence[Failure] = ()
+    searched: Sequence[RunRecord] = ()
 
 
 Study = Generator[list[RunSpec], list[Result], Outcome]
@@ -96,6 +98,7 @@ Study = Generator[list[RunSpec], list[Result], Outcome]
 def study(method: Method, protocol: Protocol) -> Study:
     """Search, freeze, run the members."""
     failures: list[Failure] = []
+    searched: list[RunRecord] = []
     trials: list[tuple[Settings, float | None]] = []
     chosen: Settings = {}
     for settings, candidates in [*method.inherited, *((method.settings, stage) for stage in method.stages)]:
@@ -106,16 +109,17 @@ def study(method: Method, protocol: Protocol) -> Study:
         wanted = [protocol.spec({**settings, **t}, m) for t in tried for m in range(protocol.search_members)]
         results = yield wanted
         failures += [result for result in results if isinstance(result, Failure)]
+        searched += [result for result in results if isinstance(result, RunRecord)]
         count = protocol.search_members
         means = [_mean_metric(results[i * count : (i + 1) * count]) for i in range(len(tried))]
         trials += list(zip(tried, means, strict=True))
         scored = [(mean, -place) for place, mean in enumerate(means) if mean is not None]
         if not scored:
-            return Outcome(method, chosen, trials, [], failures)
+            return Outcome(method, chosen, trials, [], failures, searched)
         chosen = tried[-max(scored)[1]]  # of equals, the first
     results = yield [protocol.spec({**method.settings, **chosen}, member) for member in range(protocol.members)]
     failures += [result for result in results if isinstance(result, Failure)]
-    return Outcome(method, chosen, trials, [r for r in results if isinstance(r, RunRecord)], failures)
+    return Outcome(method, chosen, trials, [r for r in results if isinstance(r, RunRecord)], failures, searched)
 
 
 def most_runs(method: Method, protocol: Protocol) -> int:

@@ -186,6 +186,7 @@ def _caption(outcomes: Outcomes, budget: Budget, command: str) -> Caption:
     runs = [run for outcome in outcomes.values() for run in outcome.runs]
     if not runs:
         return Caption(command=command, budget=budget.name)
+    everything = [*runs, *(run for outcome in outcomes.values() for run in outcome.searched)]
     settings = runs[0].spec.settings
     shown = ("profile", "box_mm", "width", "max_epochs", "precision", "batch_size")
     what, tested = "images", ""
@@ -194,12 +195,12 @@ def _caption(outcomes: Outcomes, budget: Budget, command: str) -> Caption:
         what, tested = "datalist", f"; {len(labels)} test patients, {int(labels.sum())} of them positive"
     return Caption(
         command=command,
-        commit=", ".join(sorted({run.commit for run in runs})),
+        commit=", ".join(sorted({run.commit for run in everything})),
         data=f"{what} with SHA-256 {runs[0].spec.data_sha256[:16]}{tested}",
         seeds=f"seed {settings['seed']}, members 0 to {max(int(run.spec.settings['member'] or 0) for run in runs)}",
         budget=f"{budget.name}: "
         + ", ".join(f"{name} {settings[name]}".replace("$", "") for name in shown if name in settings),
-        machine=", ".join(sorted({run.machine for run in runs})),
+        machine=", ".join(sorted({run.machine for run in everything})),
     )
 
 

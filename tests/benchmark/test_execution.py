@@ -1,6 +1,7 @@
 """A run from the archive to its record, really trained, on a few tiny images."""
 
 import _thread
+import json
 import shutil
 import subprocess
 import threading
@@ -74,9 +75,21 @@ def test_a_run_that_was_interrupted_goes_on_after_its_last_epoch(record, spec, c
     assert state["epoch"] < 4
     state["objects"]["epoch_log"]["rows"][0]["mark"] = 1.0  # comes back only if the run goes on from here
     save_atomically(state, state_file)
+    assert json.loads((state_file.parent / "commits.json").read_text()) == [record.commit]
+    (state_file.parent / "commits.json").write_text('["earlier"]')  # as if it had been begun under another commit
     resumed = execute(spec, cifar_folder, tmp_path).model_dump()
+    assert resumed.pop("commit") == f"earlier, then {record.commit}"
     assert resumed["epochs"][0].pop("mark") == 1.0
-    assert {**resumed, "seconds": 0} == {**record.model_dump(), "seconds": 0}
+    assert {**resumed, "seconds": 0} == {**record.model_dump(exclude={"commit"}), "seconds": 0}
+
+
+def test_a_run_that_was_killed_before_its_first_epoch_is_of_the_commit_that_trains_it(
+    tiny_spec, cifar_folder, tmp_path
+):
+    spec = tiny_spec(max_epochs=1)
+    (tmp_path / spec.key).mkdir()
+    (tmp_path / spec.key / "commits.json").write_text('["earlier"]')
+    assert execute(spec, cifar_folder, tmp_path).commit == commit()
 
 
 def test_a_run_killed_after_its_last_epoch_is_scored_without_training(record, spec, cifar_folder, tmp_path):

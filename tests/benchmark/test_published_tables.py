@@ -64,6 +64,12 @@ def count_errors(run: RunRecord, tpr: float) -> float:
     return float(((critical >= threshold) | (other != labels))[~mine].mean())
 
 
+def test_the_caption_names_the_commit_of_every_run_those_of_the_search_included(records):
+    ours = [record for record in records if record.spec.bundle == "cifar100_binary"]
+    assert len(ours) == 119
+    assert published(2).caption.commit == ", ".join(sorted({record.commit for record in ours}))
+
+
 @pytest.mark.parametrize(("number", "bundle"), [(1, "cifar10_binary"), (2, "cifar100_binary")])
 def test_every_published_figure_of_two_classes_follows_from_the_runs(number, bundle, records):
     table = published(number)

@@ -55,6 +55,7 @@ def test_a_baseline_searches_its_parameter_on_every_search_member_then_runs_all_
     assert outcome.chosen == {"loss_parameter": 2.0}
     assert [(t["loss_parameter"], mean) for t, mean in outcome.trials] == [(0.5, 0.7), (2.0, 0.9), (4.0, 0.8)]
     assert [run.spec for run in outcome.runs] == final
+    assert [run.spec for run in outcome.searched] == search
     assert all(spec.settings["width"] == 4 and spec.settings["max_epochs"] == 100 for spec in final)  # bundle's default
 
 
