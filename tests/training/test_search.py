@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prostate_alm.errors import TrainingError
+from prostate_alm.training.bundles import plain_settings
 from prostate_alm.training.ensemble import EnsembleRun
 from prostate_alm.training.search import Search, SearchProgress
 from prostate_alm.training.search_plan import SearchPlan, Stage, grid_stages, wide_stage
@@ -70,16 +71,17 @@ def searching(base: EnsembleRun) -> Iterator[Callable[..., Search]]:
         one.close()
 
 
-def test_the_stages_are_those_of_the_paper() -> None:
+def test_the_stages_are_those_of_the_paper_with_the_bundles_own_penalty_among_them() -> None:
+    own = plain_settings(BUNDLE)["mu"]
     baseline, penalty, margin = grid_stages(SearchPlan(), loss="s-fl", alm=True)
     assert baseline.candidates == [{"loss_parameter": 0.5}, {"loss_parameter": 1.0}, {"loss_parameter": 2.0}]
     assert dict(baseline.settings) == {"alm": False}
     assert {(one["mu"], one["rho"]) for one in penalty.candidates} == {
-        (mu, rho) for mu in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3) for rho in (2.0, 3.0)
+        (mu, rho) for mu in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, own) for rho in (2.0, 3.0)
     }
-    assert [one["rho"] for one in penalty.candidates] == [2.0] * 5 + [3.0] * 5
+    assert [one["rho"] for one in penalty.candidates] == [2.0] * 6 + [3.0] * 6
     assert {one["delta"] for one in margin.candidates} == {0.1, 0.25, 0.5, 1.0}
-    assert [stage.trials for stage in (baseline, penalty, margin)] == [3, 10, 4]
+    assert [stage.trials for stage in (baseline, penalty, margin)] == [3, 12, 4]
 
 
 def test_a_loss_without_a_parameter_is_searched_by_its_learning_rate() -> None:
@@ -112,8 +114,8 @@ def test_stages_build_on_each_other_and_train_no_candidate_twice(searching: Call
     search, chosen = searching(backend, judges=1), dict[str, Any]()
     for stage in grid_stages(SearchPlan(), loss="bce", alm=True)[1:]:
         chosen |= search.choose(stage, {"learning_rate": 1e-3, **chosen}).chosen
-    assert chosen == {"mu": 1e-3, "rho": 2.0, "delta": 0.5}
-    assert len(tried) == 10 + 3  # a margin of 0.25 was the second stage's, at the chosen penalty
+    assert chosen == {"mu": 1e-2, "rho": 2.0, "delta": 0.5}
+    assert len(tried) == 12 + 3  # a margin of 0.25 was the second stage's, at the chosen penalty
     assert {settings["learning_rate"] for settings in tried} == {1e-3}
     assert all(settings["alm"] and settings["profile"] == "tiny" for settings in tried)
 
