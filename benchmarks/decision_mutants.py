@@ -47,12 +47,20 @@ _CONDITION = (
 )
 _DECIDE = f"prostate_alm.report.triage decide: {_CONDITION} -> "
 _ABSENT = "`_reasons` gives a reason where it is None, and `not reasons` stands before it; the type checker needs it"
+_AGREES = (
+    "prostate_alm.report.triage _score_agrees: self.basis is Basis.MODEL and self.logit is not None"
+    " and (self.operating_point is not None) -> self.basis is Basis.MODEL and "
+)
+_REFUSED = "`_basis_agrees` refuses a model's answer without it before; the type checker needs it"
 _SHARE = "int.from_bytes(digest[:8]) < policy.audit_share * 2 ** 64"
 EQUIVALENT: dict[str, str] = {
     f"prostate_alm.report.disclosure is_drawn: {_SHARE} -> {_SHARE.replace('<', '<=')}": "one study of 2^64 differs",
     _DECIDE
     + "not reasons and operating_point is not None and (logit < operating_point.threshold - GUARD_BAND)": _ABSENT,
     _DECIDE + "not reasons and logit is not None and (logit < operating_point.threshold - GUARD_BAND)": _ABSENT,
+    _AGREES + "self.operating_point is not None": _REFUSED,
+    _AGREES + "self.logit is not None": _REFUSED,
+    "prostate_alm.report.triage _sigmoid: logit >= 0 -> logit > 0": "both forms give 0.5 at 0",
 }
 """Mutants that change nothing, by name, and why."""
 
