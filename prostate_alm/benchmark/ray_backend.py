@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prostate_alm.benchmark.records import Failure, RunSpec
@@ -35,8 +35,9 @@ class RayBackend:
 
     def __init__(self, data: Path, work: Path, *, address: str | None, threads: int = 1, gpus: float = 0.0) -> None:
         self.data, self.work, self.threads = data, work, threads
-        work.mkdir(parents=True, exist_ok=True)
         self._ray = connected(address)
+        with suppress(OSError):  # then each node takes a folder of its own
+            work.mkdir(parents=True, exist_ok=True)
         self.slots = slots_of(self._ray, threads=threads, gpus=gpus)
         # what the run itself raises comes back as a `Failure`: only what died is tried again
         self._task = self._ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(_attempt_on_node)

@@ -48,14 +48,27 @@ def test_a_difference_over_members_is_the_paired_t_test_of_their_figures(arm_fac
 def test_p_values_are_adjusted_over_the_comparisons_by_one_metric(arm_factory):
     outcomes = {arm.method.name: arm_factory(arm.method.name, 1.0 + i / 10) for i, arm in enumerate(arms())}
     found = [c for c in compared(outcomes) if c.metric == FPR_98]
-    for raw, adjusted in (
-        ([c.members.p_t for c in found], [c.members_p_adjusted for c in found]),
-        ([c.ensemble.p_value for c in found], [c.ensemble_p_adjusted for c in found]),
-    ):
-        worst = 0.0
-        for rank, place in enumerate(np.argsort(raw, kind="stable")):  # Holm's steps, from the smallest up
-            worst = max(worst, min(1.0, raw[place] * (len(raw) - rank)))
-            assert adjusted[place] == pytest.approx(worst)
+    assert [c.members_p_adjusted for c in found] == pytest.approx(by_holm([c.members.p_t for c in found]))
+    assert [c.ensemble_p_adjusted for c in found] == pytest.approx(by_holm([c.ensemble.p_value for c in found]))
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.parent.rglob("control.json")), ids=lambda path: path.parent.name)
+def test_every_published_control_adjusts_its_p_values(path):
+    comparisons = json.loads(path.read_text())["comparisons"]
+    for metric in {one["metric"] for one in comparisons}:
+        ours = [one for one in comparisons if one["metric"] == metric]
+        assert [one["ensemble_p_adjusted"] for one in ours] == pytest.approx(
+            by_holm([one["ensemble"]["p_value"] for one in ours])
+        )
+
+
+def by_holm(p_values):
+    """Holm's steps, from the smallest up."""
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
+        worst = max(worst, min(1.0, p_values[place] * (len(p_values) - rank)))
+        adjusted[place] = worst
+    return adjusted
 
 
 def test_an_arm_that_is_missing_or_failed_is_compared_with_nothing(arm_factory, spec_factory):

@@ -150,9 +150,11 @@ def test_an_address_where_nothing_listens_is_refused_at_once(tmp_path):
 
 
 def test_a_node_without_the_work_folder_takes_its_own_and_leaves_nothing(tmp_path):
-    with _writable(tmp_path / "work") as folder:
-        assert folder.is_dir()
-    assert not folder.exists()
+    (tmp_path / "file").touch()
+    for out_of_reach in (tmp_path / "work", tmp_path / "file"):
+        with _writable(out_of_reach) as folder:
+            assert folder.is_dir()
+        assert not folder.exists()
     (tmp_path / "work").mkdir()
     with _writable(tmp_path / "work") as folder:
         assert folder == tmp_path / "work"
